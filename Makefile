@@ -43,3 +43,23 @@ requirements: $(VENV)/.created ## lock the requirements again, after a change in
 	@$(BIN)/python -m pip install --quiet uv==0.13.9
 	@tools/lock_requirements.sh $(UV)
 .PHONY: requirements
+
+demo: setup ## deploy and call a quantised model on the embedded AWS: no account, no Docker, no GPU
+	@$(BIN)/python -m quant_llm_tools.demo
+.PHONY: demo
+
+format: setup-dev ## format the code
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+.PHONY: format
+
+lint: setup-dev ## formatting, ruff, mypy, pyright, hadolint
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy .
+	$(BIN)/hadolint container/*/Dockerfile
+.PHONY: lint
+
+test: lint ## everything that CI runs
+	$(BIN)/python -m pytest
+.PHONY: test

@@ -1,0 +1,1 @@
+"""The constructs of QuantLlmStack, one file each."""

@@ -6,5 +6,5 @@ from __future__ import annotations
 class QuantLlmError(Exception):
     """A problem that the user can mend: the message says what, where, what was given and what is expected.
 
-    Commands print the message without a traceback and exit with code 1. Anything else that is raised is a bug.
+    Commands print the message without a traceback and exit with code 1. Any other exception is a bug.
     """

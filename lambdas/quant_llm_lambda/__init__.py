@@ -1,0 +1,1 @@
+"""What the functions share: the answer to CloudFormation, retries, JSON log lines."""

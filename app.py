@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""The CDK app: one stack for each agency file.
+
+`-c agency=moh` synthesises that agency alone. `-c agencies_directory=PATH` reads the files from elsewhere.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import aws_cdk as cdk
+
+from quant_llm.agency import find_agency_files, load_supported_agency, locked
+from quant_llm.errors import QuantLlmError
+from stacks.quant_llm_stack import QuantLlmStack
+
+
+def build(app: cdk.App) -> None:
+    """Add the stacks; raises one QuantLlmError that holds the problems of all files."""
+    directory = Path(app.node.try_get_context("agencies_directory") or Path(__file__).parent / "agencies")
+    only = app.node.try_get_context("agency")
+    files = [path for path in find_agency_files(directory) if only in (None, path.stem)]
+    if not files:
+        raise QuantLlmError(f"{directory}: no agency file" + (f" named {only}.yaml" if only else ""))
+    problems: list[str] = []
+    for path in files:
+        try:
+            agency = load_supported_agency(path)
+            QuantLlmStack(app, agency.stack_name, agency=agency, locks=locked(agency, path))
+        except QuantLlmError as error:
+            problems.append(str(error))
+    if problems:
+        raise QuantLlmError("\n".join(problems))
+
+
+def main() -> int:
+    """Synthesise, or say what is wrong and return 1."""
+    app = cdk.App()
+    try:
+        build(app)
+    except QuantLlmError as error:
+        print(error, file=sys.stderr)
+        return 1
+    app.synth()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

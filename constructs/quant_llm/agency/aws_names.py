@@ -1,0 +1,37 @@
+"""AWS's own names, from the data that botocore carries: no network, as new as the pinned botocore."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.loaders import Loader
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition of AWS: the id that ARNs carry, and the domain that its services are under."""
+
+    id: str
+    domain: str
+
+
+@functools.cache
+def regions() -> dict[str, Partition]:
+    """Every region with its partition; a partition's pseudo region (`aws-global`) is left out."""
+    data: dict[str, Any] = Loader().load_data("partitions")
+    return {
+        region: Partition(partition["id"], partition["outputs"]["dnsSuffix"])
+        for partition in data["partitions"]
+        for region in partition["regions"]
+        if not region.endswith("-global")
+    }
+
+
+@functools.cache
+def hosting_instance_types() -> tuple[str, ...]:
+    """Every instance type that SageMaker's API takes for an endpoint, in any region."""
+    model: dict[str, Any] = Loader().load_service_model("sagemaker", "service-2")
+    types: list[str] = model["shapes"]["ProductionVariantInstanceType"]["enum"]
+    return tuple(types)

@@ -1,0 +1,204 @@
+"""A model behind a SageMaker real-time endpoint, with autoscaling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_applicationautoscaling as autoscaling
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+from quant_llm.agency import ModelConfig, NetworkConfig, ScalingConfig
+from quant_llm.model_artifact import ModelArtifact
+from quant_llm.names import VARIANT_NAME
+
+# SageMaker's bounds of both start-up timeouts, in seconds.
+_TIMEOUT_BOUNDS = (60, 3600)
+
+
+class LlmEndpoint(Construct):
+    """Model, endpoint configuration, endpoint and scaling of one entry in the agency file.
+
+    The endpoint keeps its name for ever, clients hold it. Model and configuration are replaced with each
+    change and the endpoint moves over to the new ones.
+
+    `image` is the container's URI, `environment` what the container is told (see
+    `quant_llm_serving.environment`), `artifact_bytes` the size of all files, for the start-up timeouts.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        name: str,
+        model: ModelConfig,
+        artifact: ModelArtifact,
+        artifact_bytes: int,
+        image: str,
+        environment: Mapping[str, str],
+        network: NetworkConfig | None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.endpoint_name = name
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        _grant_hosting(self.role, name)
+        artifact.bucket.grant_read_model(self.role, model.name)
+        if network is not None:
+            _grant_network_interfaces(self.role)
+
+        hosted = sagemaker.CfnModel(
+            self,
+            "Model",
+            execution_role_arn=self.role.role_arn,
+            enable_network_isolation=True,
+            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
+                image=image, model_data_url=artifact.url, environment=dict(environment)
+            ),
+            vpc_config=None
+            if network is None
+            else sagemaker.CfnModel.VpcConfigProperty(
+                subnets=list(network.subnet_ids), security_group_ids=list(network.security_group_ids)
+            ),
+        )
+        # The artifact before the model; and the role's policy, which SageMaker uses at once.
+        hosted.node.add_dependency(artifact, self.role)
+
+        configuration = sagemaker.CfnEndpointConfig(
+            self,
+            "Configuration",
+            production_variants=[
+                sagemaker.CfnEndpointConfig.ProductionVariantProperty(
+                    variant_name=VARIANT_NAME,
+                    model_name=hosted.attr_model_name,
+                    instance_type=model.instance_type,
+                    initial_instance_count=model.scaling.min,
+                    initial_variant_weight=1,
+                    container_startup_health_check_timeout_in_seconds=_startup_seconds(artifact_bytes),
+                    model_data_download_timeout_in_seconds=_download_seconds(artifact_bytes),
+                    routing_config=sagemaker.CfnEndpointConfig.RoutingConfigProperty(
+                        routing_strategy="LEAST_OUTSTANDING_REQUESTS"
+                    ),
+                )
+            ],
+        )
+        self.endpoint = sagemaker.CfnEndpoint(
+            self,
+            "Resource",
+            endpoint_name=name,
+            endpoint_config_name=configuration.attr_endpoint_config_name,
+            # Without this each update sets the instance count back to the configuration's.
+            retain_all_variant_properties=True,
+        )
+        self._scale(model.scaling, model.concurrency)
+
+    def _scale(self, scaling: ScalingConfig, concurrency: int) -> None:
+        target = autoscaling.ScalableTarget(
+            self,
+            "Scaling",
+            service_namespace=autoscaling.ServiceNamespace.SAGEMAKER,
+            resource_id=f"endpoint/{self.endpoint_name}/variant/{VARIANT_NAME}",
+            scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+            min_capacity=scaling.min,
+            max_capacity=scaling.max,
+        )
+        target.node.add_dependency(self.endpoint)
+        target.scale_to_track_metric(
+            "Concurrency",
+            predefined_metric=(
+                autoscaling.PredefinedMetric.SAGEMAKER_VARIANT_CONCURRENT_REQUESTS_PER_MODEL_HIGH_RESOLUTION
+            ),
+            target_value=scaling.target(concurrency),
+        )
+        for position, entry in enumerate(scaling.schedule):
+            target.scale_on_schedule(
+                f"Schedule{position}",
+                schedule=autoscaling.Schedule.expression(f"cron({entry.cron})"),
+                time_zone=cdk.TimeZone.of(entry.timezone),
+                min_capacity=entry.min,
+                max_capacity=entry.max,
+            )
+
+    def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let an application call the endpoint, whole and as a response stream."""
+        return iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"],
+            resource_arns=[self.arn],
+        )
+
+    @property
+    def arn(self) -> str:
+        """The endpoint's ARN."""
+        return cdk.Stack.of(self).format_arn(
+            service="sagemaker", resource="endpoint", resource_name=self.endpoint_name
+        )
+
+
+def _download_seconds(artifact_bytes: int) -> int:
+    """Seconds to fetch and unpack: 5 minutes and 20 s a GB (50 MB/s), within SageMaker's bounds."""
+    return _bounded(300 + artifact_bytes // 50_000_000)
+
+
+def _startup_seconds(artifact_bytes: int) -> int:
+    """Seconds to the first healthy ping: 5 minutes and 10 s a GB (100 MB/s, disk to GPU), so bounded too."""
+    return _bounded(300 + artifact_bytes // 100_000_000)
+
+
+def _bounded(seconds: int) -> int:
+    lowest, highest = _TIMEOUT_BOUNDS
+    return max(lowest, min(highest, seconds))
+
+
+def _grant_hosting(role: iam.Role, endpoint_name: str) -> None:
+    """What SageMaker does in the role's name for every endpoint: container logs and metrics."""
+    stack = cdk.Stack.of(role)
+    log_group = stack.format_arn(
+        service="logs",
+        resource="log-group",
+        resource_name=f"/aws/sagemaker/Endpoints/{endpoint_name}",
+        arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+    )
+    role.add_to_policy(
+        iam.PolicyStatement(
+            actions=[
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:DescribeLogStreams",
+                "logs:PutLogEvents",
+            ],
+            resources=[log_group, f"{log_group}:*"],
+        )
+    )
+    role.add_to_policy(
+        iam.PolicyStatement(
+            actions=["cloudwatch:PutMetricData"],
+            resources=["*"],  # the action knows no resources; the condition narrows it
+            conditions={"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}},
+        )
+    )
+
+
+def _grant_network_interfaces(role: iam.Role) -> None:
+    """An endpoint in a VPC makes its own network interfaces there.
+
+    The actions and resources are those of SageMaker's documentation, "Execution role permissions for a VPC".
+    """
+    role.add_to_policy(
+        iam.PolicyStatement(
+            actions=[
+                "ec2:CreateNetworkInterface",
+                "ec2:CreateNetworkInterfacePermission",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DeleteNetworkInterfacePermission",
+                "ec2:DescribeDhcpOptions",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
+            ],
+            resources=["*"],
+        )
+    )

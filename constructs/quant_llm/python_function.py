@@ -1,0 +1,60 @@
+"""A Lambda function whose code is one package under `lambdas/` and the package that the functions share."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from quant_llm.paths import LAMBDAS, LEFTOVERS
+
+_SHARED_PACKAGE = "quant_llm_lambda"
+
+
+class PythonFunction(Construct):
+    """A function on the Python runtime with its own log group and a role that may write to that group only.
+
+    `package` is the folder under `lambdas/`; its handler is `<package>.handler.handle`.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        package: str,
+        description: str,
+        timeout: cdk.Duration,
+        memory_mib: int,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        if not (LAMBDAS / package / "handler.py").is_file():
+            raise ValueError(f"'package' must be a folder with a handler.py under {LAMBDAS}, got {package!r}")
+        self.log_group = logs.LogGroup(
+            self,
+            "Logs",
+            retention=logs.RetentionDays.ONE_YEAR,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.log_group.grant_write(role)
+        others = [
+            folder.name
+            for folder in sorted(LAMBDAS.iterdir())
+            if folder.is_dir() and folder.name not in (package, _SHARED_PACKAGE)
+        ]
+        self.function = lambda_.Function(
+            self,
+            "Resource",
+            description=description,
+            code=lambda_.Code.from_asset(str(LAMBDAS), exclude=[*LEFTOVERS, *others]),
+            handler=f"{package}.handler.handle",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            role=role,
+            log_group=self.log_group,
+            timeout=timeout,
+            memory_size=memory_mib,
+        )

@@ -1,0 +1,53 @@
+"""The AWS edge: ECR, CodeBuild and its log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from quant_llm_image_build.request import ImageRequest
+
+_LOG_LINES = 12
+
+
+def image_digest(request: ImageRequest) -> str | None:
+    """The digest under the request's tag, `sha256:…`; None when the image is not there."""
+    try:
+        images = boto3.client("ecr").describe_images(
+            repositoryName=request.repository_name, imageIds=[{"imageTag": request.tag}]
+        )["imageDetails"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ImageNotFoundException":
+            return None
+        raise
+    return str(images[0]["imageDigest"]) if images else None
+
+
+def start(request: ImageRequest) -> str:
+    """Start the build and return its id; the same request asked twice starts one build."""
+    build = boto3.client("codebuild").start_build(
+        projectName=request.project_name,
+        environmentVariablesOverride=request.to_build_variables(),
+        idempotencyToken=str(request.event["RequestId"]),
+    )
+    return str(build["build"]["id"])
+
+
+def read(build_id: str) -> Mapping[str, Any]:
+    """The build as CodeBuild describes it."""
+    build: Mapping[str, Any] = boto3.client("codebuild").batch_get_builds(ids=[build_id])["builds"][0]
+    return build
+
+
+def last_log_lines(build: Mapping[str, Any]) -> list[str]:
+    """The end of the build's log, where the reason usually stands; empty when there is none yet."""
+    log = build.get("logs", {})
+    if not log.get("groupName") or not log.get("streamName"):
+        return []
+    events = boto3.client("logs").get_log_events(
+        logGroupName=log["groupName"], logStreamName=log["streamName"], limit=_LOG_LINES, startFromHead=False
+    )["events"]
+    return [event["message"].strip() for event in events if event["message"].strip()]

@@ -1,0 +1,178 @@
+"""What `Custom::ModelArtifact` asks for: the type that the construct and the function share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quant_llm_repack.errors import RequestError
+
+MAX_SEGMENT_BYTES = 255  # the longest file name that Linux file systems take
+
+_OF_CLOUDFORMATION = {"ServiceToken", "ServiceTimeout"}
+_OF_REQUEST = {"Repository", "Commit", "Files", "Bucket", "Key"}
+_OPTIONAL = {"TokenSecretArn"}
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFile:
+    """One file of the model: its path in the repository and in the archive, its bytes, their sha256 in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        """RequestError when the path could leave the model directory, or size or hash are no such thing."""
+        _check_path(self.path)
+        if self.size < 0:
+            raise RequestError(f"{self.path!r}: size must be 0 or more, got {self.size}")
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise RequestError(f"{self.path!r}: sha256 must be 64 lower-case hex digits, got {self.sha256!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactRequest:
+    """One artifact: files of one commit of a hub repository, to be archived under `key` in `bucket`.
+
+    `files` are in order of path, which is their order in the archive. `token_secret_arn` names the secret of AWS
+    Secrets Manager whose text is the hub token; None for a repository that needs none.
+    """
+
+    repository: str
+    commit: str
+    files: tuple[SourceFile, ...]
+    bucket: str
+    key: str
+    token_secret_arn: str | None = None
+
+    def __post_init__(self) -> None:
+        """Sort the files; RequestError when they clash or a name can't be one."""
+        if not self.files:
+            raise RequestError(f"{self.repository}: an artifact needs at least one file")
+        object.__setattr__(self, "files", tuple(sorted(self.files, key=lambda file: file.path)))
+        _check_clashes(file.path for file in self.files)
+        if not re.fullmatch(r"[0-9a-f]{40}", self.commit):
+            raise RequestError(f"Commit must be 40 lower-case hex digits, got {self.commit!r}")
+        if self.key.startswith("/") or self.key.rpartition("/")[2] in ("", "manifest.json"):
+            raise RequestError(f"Key must name the archive, such as 'models/chat/1/model.tar.gz', got {self.key!r}")
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, Any]) -> ArtifactRequest:
+        """Read the resource's properties, in which CloudFormation has made every scalar a string.
+
+        RequestError names the property that is missing, unknown or malformed.
+        """
+        given = set(properties) - _OF_CLOUDFORMATION
+        if missing := sorted(_OF_REQUEST - given):
+            raise RequestError(f"property {missing[0]!r} is missing")
+        if unknown := sorted(given - _OF_REQUEST - _OPTIONAL):
+            raise RequestError(f"property {unknown[0]!r} is not known; known are {_names(_OF_REQUEST | _OPTIONAL)}")
+        files = properties["Files"]
+        if not isinstance(files, list):
+            raise RequestError(f"Files must be a list, got {type(files).__name__}")
+        secret = properties.get("TokenSecretArn")
+        return cls(
+            repository=_text(properties, "Repository"),
+            commit=_text(properties, "Commit"),
+            files=tuple(_file(index, file) for index, file in enumerate(files)),
+            bucket=_text(properties, "Bucket"),
+            key=_text(properties, "Key"),
+            token_secret_arn=None if secret is None else _text(properties, "TokenSecretArn"),
+        )
+
+    def to_properties(self) -> dict[str, Any]:
+        """The properties for the template, every scalar a string as the function will see it."""
+        properties: dict[str, Any] = {
+            "Repository": self.repository,
+            "Commit": self.commit,
+            "Files": [
+                {"Path": file.path, "Size": str(file.size), "Sha256": file.sha256} for file in self.files
+            ],
+            "Bucket": self.bucket,
+            "Key": self.key,
+        }
+        if self.token_secret_arn is not None:
+            properties["TokenSecretArn"] = self.token_secret_arn
+        return properties
+
+    @property
+    def digest(self) -> str:
+        """Sha256 over the files' paths, sizes and hashes: equal to the lock entry's digest, which is in the key."""
+        files = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in self.files]
+        canonical = json.dumps({"files": files}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def url(self) -> str:
+        """The archive's address, `s3://bucket/key`: the resource's physical id and its ModelDataUrl."""
+        return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def manifest_key(self) -> str:
+        """The key of `manifest.json` beside the archive."""
+        return "".join(self.key.rpartition("/")[:2]) + "manifest.json"
+
+
+def _text(properties: Mapping[str, Any], name: str) -> str:
+    value = properties[name]
+    if not isinstance(value, str) or not value:
+        raise RequestError(f"{name} must be a text that is not empty, got {value!r}")
+    return value
+
+
+def _file(index: int, properties: Any) -> SourceFile:
+    if not isinstance(properties, dict) or set(properties) != {"Path", "Size", "Sha256"}:
+        raise RequestError(f"Files[{index}] must have Path, Size and Sha256, got {properties!r}")
+    size = str(properties["Size"])
+    if not re.fullmatch(r"[0-9]+", size):
+        raise RequestError(f"Files[{index}].Size must be a whole number of bytes, got {properties['Size']!r}")
+    return SourceFile(
+        path=_text(properties, "Path"), size=int(size), sha256=str(properties["Sha256"])
+    )
+
+
+def _check_path(path: str) -> None:
+    """Refuse what could leave the model directory, or what a file system or a tar reader would take another way."""
+    segments = path.split("/")
+    try:
+        longest = max(len(segment.encode()) for segment in segments)
+    except UnicodeEncodeError:
+        raise RequestError(f"file path {path!r} is no valid Unicode text") from None
+    if path.startswith("/"):
+        problem = "is absolute"
+    elif "" in segments:
+        problem = "has an empty segment"
+    elif {".", ".."} & set(segments):
+        problem = "has a segment '.' or '..'"
+    elif "\\" in path:
+        problem = "has a backslash"
+    elif _CONTROL_CHARACTERS.search(path):
+        problem = "has a control character"
+    elif longest > MAX_SEGMENT_BYTES:
+        problem = f"has a segment of {longest} bytes, the longest allowed is {MAX_SEGMENT_BYTES}"
+    else:
+        return
+    raise RequestError(f"file path {path!r} {problem}")
+
+
+def _check_clashes(paths: Iterable[str]) -> None:
+    seen: set[str] = set()
+    directories: dict[str, str] = {}
+    for path in paths:
+        if path in seen:
+            raise RequestError(f"file path {path!r} is given twice")
+        seen.add(path)
+        segments = path.split("/")
+        directories.update({"/".join(segments[:depth]): path for depth in range(1, len(segments))})
+    if clash := sorted(seen & set(directories)):
+        raise RequestError(f"file path {clash[0]!r} is also the directory of {directories[clash[0]]!r}")
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

