@@ -1,0 +1,66 @@
+"""Agency files and their locks: what a person edits, what `quantllm lock` resolved, and what synth reads."""
+
+from quant_llm.agency.config import (
+    RESERVED_ENVIRONMENT,
+    RESERVED_ENVIRONMENT_PREFIX,
+    AgencyConfig,
+    AlarmsConfig,
+    Artifact,
+    BudgetConfig,
+    DeploymentEnvironment,
+    Engine,
+    ModelConfig,
+    NetworkConfig,
+    ScalingConfig,
+    ScheduleConfig,
+    SourceConfig,
+)
+from quant_llm.agency.document import display_name
+from quant_llm.agency.files import (
+    AgencyFile,
+    check_together,
+    find_agency_files,
+    load_agency,
+    load_supported_agency,
+    read_agency,
+)
+from quant_llm.agency.lock import AgencyLock, LockedFile, LockedSource, ModelLock, ModelShape
+from quant_llm.agency.locked import lock_path, locked, locked_source
+from quant_llm.agency.problems import AgencyFileError, Problem
+from quant_llm.agency.schema import json_schema
+from quant_llm.agency.unsupported import unsupported
+
+__all__ = [
+    "RESERVED_ENVIRONMENT",
+    "RESERVED_ENVIRONMENT_PREFIX",
+    "AgencyConfig",
+    "AgencyFile",
+    "AgencyFileError",
+    "AgencyLock",
+    "AlarmsConfig",
+    "Artifact",
+    "BudgetConfig",
+    "DeploymentEnvironment",
+    "Engine",
+    "LockedFile",
+    "LockedSource",
+    "ModelConfig",
+    "ModelLock",
+    "ModelShape",
+    "NetworkConfig",
+    "Problem",
+    "ScalingConfig",
+    "ScheduleConfig",
+    "SourceConfig",
+    "check_together",
+    "display_name",
+    "find_agency_files",
+    "json_schema",
+    "load_agency",
+    "load_supported_agency",
+    "lock_path",
+    "locked",
+    "locked_source",
+    "read_agency",
+    "unsupported",
+]

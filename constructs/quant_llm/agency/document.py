@@ -1,7 +1,7 @@
 """A YAML file as plain data, with the line and column of every value.
 
-The file is composed to nodes and read from there, so that the positions in flow mappings are as right as those in
-blocks, duplicate keys are seen, and numbers can be shown as they were written.
+The file is composed to nodes and read from there, so that positions in flow mappings are right too, duplicate
+keys are seen, and numbers can be shown as they were written.
 """
 
 from __future__ import annotations
@@ -16,9 +16,17 @@ from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from quant_llm.agency.problems import HIDDEN, AgencyFileError, Location, Problem, field_name, looks_like_secret, redacted
+from quant_llm.agency.problems import (
+    HIDDEN,
+    AgencyFileError,
+    Location,
+    Problem,
+    looks_like_secret,
+    problem_at,
+)
 
 _TAG = "tag:yaml.org,2002:"
+_LONGEST_SHOWN = 120
 
 
 @dataclass(frozen=True)
@@ -41,20 +49,22 @@ class Value:
 class Document:
     """The data of a YAML file and where each part of it stands; `problems` are those of the YAML itself.
 
-    All documents compare equal, so that two configurations are equal when their fields are.
+    `refused` are the locations that those problems are about. All documents compare equal, so that two
+    configurations are equal when their fields are.
     """
 
     file: str = field(compare=False)
     data: Any = field(compare=False, default=None)
     values: Mapping[Location, Value] = field(compare=False, default_factory=dict)
     problems: tuple[Problem, ...] = field(compare=False, default=())
+    refused: frozenset[Location] = field(compare=False, default=frozenset())
 
     @classmethod
     def read(cls, path: Path) -> Document:
         """Read a file; AgencyFileError when it can't be read or is no YAML mapping."""
         file = display_name(path)
         try:
-            text = path.read_bytes().decode("utf-8-sig")
+            text = path.read_bytes().decode()
         except OSError as error:
             raise AgencyFileError([_whole(file, f"can't be read: {error.strerror}")]) from None
         except UnicodeDecodeError:
@@ -67,7 +77,7 @@ class Document:
             raise AgencyFileError([_whole(file, "is empty")])
         reader = _Reader(file)
         data = reader.read(root, ())
-        return cls(file, data, reader.values, tuple(reader.problems))
+        return cls(file, data, reader.values, tuple(reader.problems), frozenset(reader.refused))
 
     def place(self, location: Location) -> tuple[int | None, int | None]:
         """Line and column of a value, or of the nearest thing around it when it isn't there."""
@@ -86,8 +96,8 @@ class Document:
 
     def problem(self, location: Location, message: str, *, at_key: bool = False) -> Problem:
         """A problem with a value, or with the key that it is given under."""
-        line, column = self.key_place(location) if at_key else self.place(location)
-        return Problem(self.file, line, column, redacted(field_name(location)), redacted(message))
+        place = self.key_place(location) if at_key else self.place(location)
+        return problem_at(self.file, place, location, message)
 
     def wrong(
         self,
@@ -99,13 +109,10 @@ class Document:
         at_key: bool = False,
     ) -> Problem:
         """A problem that reads 'got …, expected …; did you mean …?'; `got` is as written unless given."""
-        got = redacted(self.written(location) if got is None else got)
-        nearest = None if nearest is None or looks_like_secret(nearest) else nearest
+        got = self.written(location) if got is None else got
         message = f"got {got}, expected {expected}" + (f"; did you mean {nearest!r}?" if nearest else "")
-        line, column = self.key_place(location) if at_key else self.place(location)
-        return Problem(
-            self.file, line, column, redacted(field_name(location)), redacted(message), got, expected, nearest
-        )
+        place = self.key_place(location) if at_key else self.place(location)
+        return problem_at(self.file, place, location, message, got=got, expected=expected, nearest=nearest)
 
 
 def display_name(path: Path) -> str:
@@ -121,13 +128,14 @@ class _Reader:
         self.file = file
         self.values: dict[Location, Value] = {}
         self.problems: list[Problem] = []
+        self.refused: set[Location] = set()
         self._constructor = YAML(typ="safe", pure=True).constructor
         self._open: list[Node] = []
 
     def read(self, node: Node, location: Location, key: Node | None = None) -> Any:
         self.values[location] = Value(_position(node), _position(key) if key else None, _written(node))
         if node in self._open:
-            return self._refuse(node, location, "an alias to something that contains it", "a value")
+            return self._refuse(location, "an alias to something that contains it", "a value")
         self._open.append(node)
         try:
             return self._read(node, location)
@@ -140,35 +148,33 @@ class _Reader:
         if isinstance(node, SequenceNode) and node.tag == _TAG + "seq":
             return [self.read(item, (*location, index)) for index, item in enumerate(node.value)]
         if isinstance(node, ScalarNode) and node.tag == _TAG + "null":
-            return self._refuse(node, location, "nothing", "a value, or the line left out")
+            return self._refuse(location, "nothing", "a value, or the line left out")
         if isinstance(node, ScalarNode):
             try:
                 return self._constructor.construct_object(node)
             except (YAMLError, ValueError):
                 pass  # a tag of its own, or one that the text doesn't fit: refused below
-        return self._refuse(node, location, f"the YAML tag {node.tag!r}", "plain YAML without tags")
+        return self._refuse(location, f"the YAML tag {node.tag!r}", "plain YAML without tags")
 
     def _mapping(self, node: MappingNode, location: Location) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key, item in node.value:
             if not isinstance(key, ScalarNode):
-                self._refuse(key, location, f"{_written(key)} as a key", "a name")
+                self._refuse(location, f"{_written(key)} as a key", "names as keys")
                 continue
             inner = (*location, str(key.value))
             if key.value in data:
                 first = self.values[inner].key_position or (0, 0)
-                line, column = _position(key)
                 message = f"given twice; it is on line {first[0]} already"
-                self.problems.append(Problem(self.file, line, column, redacted(field_name(inner)), message))
+                self.problems.append(problem_at(self.file, _position(key), inner, message))
                 continue
             data[str(key.value)] = self.read(item, inner, key)
         return data
 
-    def _refuse(self, node: Node, location: Location, got: str, expected: str) -> None:
-        line, column = _position(node)
-        message = f"got {got}, expected {expected}"
-        name = redacted(field_name(location))
-        self.problems.append(Problem(self.file, line, column, name, message, got, expected))
+    def _refuse(self, location: Location, got: str, expected: str) -> None:
+        self.refused.add(location)
+        place, message = self.values[location].place, f"got {got}, expected {expected}"
+        self.problems.append(problem_at(self.file, place, location, message, got=got, expected=expected))
 
 
 def _position(node: Node) -> tuple[int, int]:
@@ -185,11 +191,12 @@ def _written(node: Node) -> str:
         return HIDDEN
     if node.tag == _TAG + "null":
         return "nothing"
+    text = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
     return repr(text) if node.tag == _TAG + "str" else text
 
 
 def _whole(file: str, message: str) -> Problem:
-    return Problem(file, None, None, "", message)
+    return problem_at(file, (None, None), (), message)
 
 
 def _syntax_problem(file: str, text: str, error: YAMLError) -> Problem:
@@ -200,10 +207,10 @@ def _syntax_problem(file: str, text: str, error: YAMLError) -> Problem:
         context = error.context_mark
         if error.context and isinstance(context, StringMark) and mark and context.line != mark.line:
             message += f" {error.context} that starts on line {context.line + 1}"
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        return Problem(file, line, column, "", redacted(f"no valid YAML: {message}"))
+        place = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        return problem_at(file, place, (), f"no valid YAML: {message}")
     if isinstance(error, ReaderError):
         before = text[: error.position]
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        return Problem(file, line, column, "", "no valid YAML: a control character")
+        place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+        return problem_at(file, place, (), "no valid YAML: a control character")
     return _whole(file, "no valid YAML")

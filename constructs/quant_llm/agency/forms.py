@@ -32,45 +32,53 @@ def wrong(expected: str, nearest: str | None = None) -> PydanticCustomError:
 
 @dataclass(frozen=True)
 class Form:
-    """Text that matches a pattern as a whole. `mend` turns a wrong text into what was probably meant, or None."""
+    """Text that matches a pattern as a whole; `mend` gives what a wrong one probably meant, or None."""
 
     pattern: str
     expected: str
     mend: Callable[[str], str | None] = lambda _: None
 
     def _check(self, value: str) -> str:
-        if re.fullmatch(self.pattern, value):
+        if self.fits(value):
             return value
         mended = self.mend(value)
-        raise wrong(self.expected, mended if mended and re.fullmatch(self.pattern, mended) else None)
+        raise wrong(self.expected, mended if mended and self.fits(mended) else None)
+
+    def fits(self, value: str) -> bool:
+        """Whether the text has this form."""
+        return re.fullmatch(self.pattern, value, re.ASCII) is not None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check after the type."""
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         """The pattern, anchored, as editors need it."""
         return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """Text that is one of some values, which are read when first needed. `expected` replaces the list of all."""
+    """Text that is one of some values, read when first needed; `expected` replaces the list of them."""
 
     values: Callable[[], Collection[str]]
     expected: str | None = None
 
     def _check(self, value: object) -> object:
-        if isinstance(value, str) and value not in self.values():
-            expected = self.expected or "one of " + ", ".join(self.values())
-            raise wrong(expected, nearest(value, self.values()))
-        return value
+        if value in self.values():
+            return value
+        near = nearest(value, self.values()) if isinstance(value, str) else None
+        raise wrong(self.expected or "one of " + ", ".join(self.values()), near)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check before the type, which may be a Literal of the same values with a poorer message."""
         return core_schema.no_info_before_validator_function(self._check, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         """The values, for the editor's completion."""
         return {**handler(schema), "enum": list(self.values())}
 
@@ -82,7 +90,7 @@ def _slug(text: str) -> str:
 def _repository(text: str) -> str | None:
     """Owner and name out of a hub URL."""
     found = re.match(r"(?:https?://)?[\w.-]+\.\w+/(?:models/)?([\w.-]+/[\w.-]+)", text)
-    return found[1].removesuffix(".git") if found else None
+    return found[1] if found else None
 
 
 def _twelve_digits(text: str) -> str | None:
@@ -108,8 +116,10 @@ BOUNDARY_ARN = Form(
 VPC_ID = Form(r"vpc-[0-9a-f]{8}(?:[0-9a-f]{9})?", "a VPC id, vpc- and 8 or 17 hexadecimal digits")
 SUBNET_ID = Form(r"subnet-[0-9a-f]{8}(?:[0-9a-f]{9})?", "a subnet id, subnet- and 8 or 17 hexadecimal digits")
 GROUP_ID = Form(r"sg-[0-9a-f]{8}(?:[0-9a-f]{9})?", "a security group id, sg- and 8 or 17 hexadecimal digits")
-EMAIL = Form(r"[^@\s<>:]+@[^@\s.<>:]+(?:\.[^@\s.<>:]+)+", "an email address, such as ml-platform@agency.example")
-# The hub's rule: up to 96 characters, none of `--` and `..`, letters, digits and `_` at both ends of each part.
+EMAIL = Form(
+    r"[^@\s<>:]+@[^@\s.<>:]+(?:\.[^@\s.<>:]+)+", "an email address, such as ml-platform@agency.example"
+)
+# The hub's rule: up to 96 characters, no `--` and no `..`, letters, digits and `_` at the ends of each part.
 REPOSITORY = Form(
     r"(?!.*(?:--|\.\.))(?=.{3,96}$)\w(?:[\w.-]*\w)?/\w(?:[\w.-]*\w)?",
     "a repository of the hub as owner/name, such as 'TheBloke/Mistral-7B-Instruct-v0.2-GGUF'",

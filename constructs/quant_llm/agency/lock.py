@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quant_llm.errors import QuantLlmError
 
-LOCK_VERSION = 1
+LOCK_VERSION: Final = 1
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
@@ -104,9 +104,11 @@ class AgencyLock(_Frozen):
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise QuantLlmError(f"{path}: no lock file") from None
+        except OSError as error:
+            raise QuantLlmError(f"{path}: can't be read: {error.strerror}") from None
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
             raise QuantLlmError(
-                f"{path}: {field}: {first['msg']}; the file is written by `quantllm lock`, not by hand: run it again"
+                f"{path}: {field}: {first['msg']}; `quantllm lock` writes the file, nobody else: run it again"
             ) from None

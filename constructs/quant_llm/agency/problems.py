@@ -34,11 +34,13 @@ def redacted(text: str) -> str:
     return _SECRET.sub(HIDDEN, text)
 
 
-def nearest(value: str, choices: Iterable[str]) -> str | None:
-    """The choice most like `value`, upper and lower case alike; None when nothing is near."""
+def nearest(value: str, choices: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The choice most like `value`, upper and lower case alike; None when none is near enough."""
     by_lower_case = {choice.lower(): choice for choice in choices}
-    found = difflib.get_close_matches(value.lower(), by_lower_case, n=1)
-    return by_lower_case[found[0]] if found else None
+    close = difflib.get_close_matches(value.lower(), by_lower_case, n=5, cutoff=cutoff)
+    # Swapped letters are the commonest slip: 'us-esat-1' is us-east-1 and not us-west-1, which is as near.
+    close.sort(key=lambda choice: sorted(choice) != sorted(value.lower()))
+    return by_lower_case[close[0]] if close else None
 
 
 def field_name(location: Location) -> str:
@@ -58,8 +60,8 @@ def field_name(location: Location) -> str:
 class Problem:
     """One thing to mend. `line` and `column` count from 1; None when the problem is the file as a whole.
 
-    `field` is empty for the file as a whole. `message` is the whole sentence; `got`, `expected` and `nearest` are
-    its parts, where it has them. No secret is in any of them.
+    `field` is empty for the file as a whole. `message` is the whole sentence; `got`, `expected` and `nearest`
+    are its parts, where it has them. No secret is in any of them.
     """
 
     file: str
@@ -75,6 +77,21 @@ class Problem:
         """`agencies/moh.yaml:12: models[0].engine: got 'lama.cpp', expected …`."""
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         return ": ".join(part for part in (place, self.field, self.message) if part)
+
+
+def problem_at(
+    file: str,
+    place: tuple[int | None, int | None],
+    location: Location,
+    message: str,
+    *,
+    got: str | None = None,
+    expected: str | None = None,
+    nearest: str | None = None,
+) -> Problem:
+    """A problem at a line and column, with every secret taken out of what it says."""
+    got, expected, nearest = (part and redacted(part) for part in (got, expected, nearest))
+    return Problem(file, *place, redacted(field_name(location)), redacted(message), got, expected, nearest)
 
 
 class AgencyFileError(QuantLlmError):

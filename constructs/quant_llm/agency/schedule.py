@@ -1,6 +1,6 @@
 """When scaling changes: AWS's cron expressions of six fields, and time zones.
 
-Source: the cron reference of the Amazon EventBridge user guide, which Application Auto Scaling's guide refers to.
+Source: the cron reference of the Amazon EventBridge user guide, to which Application Auto Scaling's refers.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def check_cron(text: str) -> str:
         raise wrong(f"{_FORM}; it has {len(fields)}")
     for field, given in zip(_FIELDS, fields, strict=True):
         if not field.takes(given):
-            numbers = f"{field.low}-{field.high}" + (f" or {field.names[0]}-{field.names[-1]}" if field.names else "")
+            numbers = f"{field.low}-{field.high}" + (
+                f" or {field.names[0]}-{field.names[-1]}" if field.names else ""
+            )
             raise wrong(f"{_FORM}, with {field.what} of {numbers} where it has '{given}'")
     if (fields[2] == "?") == (fields[4] == "?"):
         raise wrong(f"'?' for one of day of month and day of week, {_EXAMPLE}")
@@ -80,7 +82,7 @@ def check_cron(text: str) -> str:
 
 @functools.cache
 def _time_zones() -> frozenset[str]:
-    """The canonical names, which AWS asks for, have an area and a place; 'Singapore' and 'EST' are old links."""
+    """The canonical names, which AWS asks for, have an area and a place; 'EST' and the like are old links."""
     return frozenset(name for name in zoneinfo.available_timezones() if "/" in name) | {"UTC"}
 
 
@@ -89,5 +91,5 @@ def check_time_zone(text: str) -> str:
     if text in _time_zones():
         return text
     place = {name.rpartition("/")[2]: name for name in sorted(_time_zones())}
-    meant = nearest(text, _time_zones()) or place.get(nearest(text, place) or "")
+    meant = nearest(text, _time_zones()) or place.get(nearest(text, place, cutoff=0.8) or "")
     raise wrong("an IANA time zone, such as 'Asia/Singapore'", meant)

@@ -1,0 +1,309 @@
+"""An agency file's model: every field that `agencies/<agency>.yaml` can have, and what each means.
+
+The text under a field is what editors show for it (`quantllm agencies schema`), so it says what a field
+does and what happens without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from quant_llm.agency import forms
+from quant_llm.agency.aws_names import hosting_instance_types, regions
+from quant_llm.agency.document import Document
+from quant_llm.agency.forms import Items, Number, OneOf, Text, Whole, wrong
+from quant_llm.agency.problems import Location, Problem, field_name
+from quant_llm.agency.relations import relations
+from quant_llm.agency.schedule import check_cron, check_time_zone
+
+TARGET_SHARE = 0.75
+"""Share of `concurrency` that scaling aims at by default: room for the minutes that a new instance takes."""
+
+MAX_TAGS = 40
+"""AWS takes 50 tags a resource; the rest is left to the stack and to deployment tools."""
+
+AUTO = "auto"
+"""The `instance_type` that leaves the choice to the sizing."""
+
+RESERVED_ENVIRONMENT: Mapping[str, str] = {
+    "MODEL": "it is the file that `quantllm lock` resolved",
+    "N_GPU_LAYERS": "all layers are on the GPU",
+    "LLAMA_ARG_CTX_SIZE": "set `context_length`",
+    "LLAMA_ARG_N_PARALLEL": "set `concurrency`",
+}
+"""Variables of the container that the stack sets itself, and what to do in their place."""
+
+RESERVED_ENVIRONMENT_PREFIX = "SAGEMAKER_"
+"""Variables of this prefix are SageMaker's own."""
+
+RESERVED_TAGS = ("agency",)
+"""Tags that the stack sets itself, in lower case."""
+
+RELATION = "relation"
+"""The type of the pydantic error for values that are right alone and wrong together."""
+
+Engine = Literal["llama.cpp", "exllamav2", "vllm"]
+Artifact = Literal["model.tar.gz", "s3-prefix"]
+
+
+def _quoted_account(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise wrong(
+            "12 digits in quotes, since a number loses its leading zeros", forms.ACCOUNT.mend(str(value))
+        )
+    return value
+
+
+def _tag_text(value: str) -> str:
+    if re.fullmatch(r"[\w .:/=+@-]*", value):
+        return value
+    raise wrong("letters, digits, spaces and _ . : / = + - @ only, as AWS takes in tags")
+
+
+def _tag_key(value: str) -> str:
+    if value.lower().startswith("aws:"):
+        raise wrong("a key that doesn't start with 'aws:', which AWS keeps for itself")
+    if value.lower() in RESERVED_TAGS:
+        raise wrong("no tag that the stack sets itself")
+    return _tag_text(value)
+
+
+def _environment_name(value: str) -> str:
+    if value in RESERVED_ENVIRONMENT:
+        raise wrong(f"no variable that the stack sets itself: {RESERVED_ENVIRONMENT[value]}")
+    if value.startswith(RESERVED_ENVIRONMENT_PREFIX):
+        raise wrong(f"no variable with SageMaker's own prefix {RESERVED_ENVIRONMENT_PREFIX}")
+    return value
+
+
+def _instance_types() -> tuple[str, ...]:
+    return (AUTO, *hosting_instance_types())
+
+
+Name = Annotated[Text, forms.NAME]
+TagKey = Annotated[Text, Field(min_length=1, max_length=128), AfterValidator(_tag_key)]
+TagValue = Annotated[Text, Field(max_length=256), AfterValidator(_tag_text)]
+Emails = Annotated[Items[Annotated[Text, forms.EMAIL]], Field(max_length=10)]
+EnvironmentName = Annotated[
+    Text, Field(max_length=1024), forms.ENVIRONMENT_NAME, AfterValidator(_environment_name)
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DeploymentEnvironment(_Frozen):
+    """The AWS account and region that an agency's stack is deployed to."""
+
+    account: Annotated[Text, BeforeValidator(_quoted_account), forms.ACCOUNT]
+    """AWS account, 12 digits in quotes."""
+
+    region: Annotated[Text, OneOf(lambda: tuple(regions()), "an AWS region, such as us-east-1")]
+    """AWS region, such as `us-east-1`. It decides the partition as well."""
+
+
+class NetworkConfig(_Frozen):
+    """The VPC that the endpoint's containers are attached to."""
+
+    vpc_id: Annotated[Text, forms.VPC_ID]
+    """The VPC of the subnets and security groups."""
+
+    subnet_ids: Annotated[Items[Annotated[Text, forms.SUBNET_ID]], Field(max_length=16)]
+    """1 to 16 subnets; take several availability zones."""
+
+    security_group_ids: Annotated[Items[Annotated[Text, forms.GROUP_ID]], Field(max_length=5)]
+    """1 to 5 security groups."""
+
+
+class BudgetConfig(_Frozen):
+    """A monthly budget for everything that carries the agency's tags."""
+
+    monthly_usd: Annotated[Number, Field(gt=0)]
+    """US dollars a month."""
+
+    notify: Emails
+    """Email addresses, at most 10, that hear when the budget is about to be used up."""
+
+
+class AlarmsConfig(_Frozen):
+    """Who hears of alarms."""
+
+    notify: Emails
+    """Email addresses, at most 10."""
+
+
+class SourceConfig(_Frozen):
+    """Where the weights come from."""
+
+    hub: Annotated[Text, forms.REPOSITORY]
+    """Repository of the Hugging Face hub, `owner/name`."""
+
+    revision: Annotated[Text, forms.REVISION] = "main"
+    """Branch, tag or commit; `quantllm lock` resolves it to a commit. Default: main."""
+
+    files: tuple[Annotated[Text, forms.FILE_PATTERN], ...] = ()
+    """Patterns of the files to take; `*` also matches `/`. For llama.cpp they must match one GGUF or one set
+    of shards. Default: for llama.cpp the repository's one GGUF or set of shards; for the other engines the
+    safetensors weights, the configuration and the tokenizer in the repository's root."""
+
+    token_secret: Annotated[Text, forms.SECRET_NAME] | None = None
+    """Name of the secret in AWS Secrets Manager that holds the hub's token, never the token itself.
+    Default: none, for public repositories."""
+
+
+class ScheduleConfig(_Frozen):
+    """Other limits for the number of instances from a moment on, until another entry changes them."""
+
+    cron: Annotated[Text, AfterValidator(check_cron)]
+    """Six fields: minutes, hours, day of month, month, day of week, year; `?` for one of the two days.
+    For example `0 8 ? * MON-FRI *`."""
+
+    timezone: Annotated[Text, AfterValidator(check_time_zone)]
+    """IANA time zone in which `cron` is read, such as `Asia/Singapore`."""
+
+    min: Annotated[Whole, Field(ge=0)]
+    """Least number of instances from then on."""
+
+    max: Annotated[Whole, Field(ge=1)]
+    """Greatest number of instances from then on."""
+
+
+class ScalingConfig(_Frozen):
+    """How many instances serve a model."""
+
+    min: Annotated[Whole, Field(ge=0)]
+    """Least number of instances; 0 lets the last one go when nobody calls."""
+
+    max: Annotated[Whole, Field(ge=1)]
+    """Greatest number of instances. Equal to `min`: the number is fixed."""
+
+    target_concurrency: Annotated[Number, Field(gt=0)] | None = None
+    """Requests at a time per instance that scaling aims at; at most `concurrency`.
+    Default: 0.75 x `concurrency`."""
+
+    idle_minutes: Annotated[Whole, Field(ge=1, le=1440)] | None = None
+    """Minutes without a call after which the last instance goes. Only with `min: 0`."""
+
+    schedule: tuple[ScheduleConfig, ...] = ()
+    """Changes of `min` and `max` by the clock. Default: none."""
+
+    def target(self, concurrency: int) -> float:
+        """Requests at a time per instance to aim at, for a model that serves `concurrency` of them."""
+        return TARGET_SHARE * concurrency if self.target_concurrency is None else self.target_concurrency
+
+
+class ModelConfig(_Frozen):
+    """One model: its weights, its engine and the endpoint that serves it."""
+
+    name: Name
+    """Part of the endpoint's name, `<agency>-<name>`, which clients hold: never change it."""
+
+    source: SourceConfig
+    """The repository, revision and files of the weights."""
+
+    engine: Annotated[Engine, OneOf(lambda: get_args(Engine))]
+    """What runs the model: llama.cpp for GGUF, exllamav2 for EXL2 and GPTQ, vllm for AWQ, GPTQ, FP8, BF16."""
+
+    image: Annotated[Text, forms.ECR_IMAGE] | None = None
+    """An image that exists in Amazon ECR, in the agency's region, pinned by tag or digest.
+    Default: the image that the stack builds for the engine."""
+
+    instance_type: Annotated[
+        Text, OneOf(_instance_types, "auto or an instance type of SageMaker hosting (ml.…)")
+    ]
+    """Instance type, such as `ml.g4dn.xlarge`; `auto` takes the cheapest of the region that fits."""
+
+    artifact: Annotated[Artifact, OneOf(lambda: get_args(Artifact))] = "model.tar.gz"
+    """How the weights lie in S3: one archive, or files under a prefix. Default: model.tar.gz."""
+
+    context_length: Annotated[Whole, Field(ge=128, le=16_777_216)]
+    """Tokens, prompt and answer together, that each request can have."""
+
+    concurrency: Annotated[Whole, Field(ge=1, le=1024)]
+    """Requests that one instance serves at a time, each with the whole `context_length`; at most 256 with
+    llama.cpp."""
+
+    scaling: ScalingConfig = ScalingConfig(min=1, max=1)
+    """How many instances. Default: one, always."""
+
+    environment: Annotated[
+        dict[EnvironmentName, Annotated[Text, Field(max_length=1024)]], Field(max_length=80)
+    ] = {}
+    """Further variables of the container, in the engine's own names: text, never a secret. Default: none."""
+
+
+class AgencyConfig(_Frozen):
+    """Everything that an agency says about its endpoints: one file, one stack."""
+
+    agency: Name
+    """The agency's name, the same as the file's; part of the names of the stack and of the endpoints."""
+
+    environment: DeploymentEnvironment
+    """Account and region of the stack."""
+
+    tags: Annotated[dict[TagKey, TagValue], Field(max_length=MAX_TAGS)] = {}
+    """Tags on everything in the stack that takes them. Default: none."""
+
+    permissions_boundary: Annotated[Text, forms.BOUNDARY_ARN] | None = None
+    """ARN of the IAM policy that bounds every role of the stack. Default: none."""
+
+    network: NetworkConfig | None = None
+    """VPC attachment. Default: none; the containers are isolated from the network either way."""
+
+    budget: BudgetConfig | None = None
+    """Monthly budget with notices. Default: none."""
+
+    alarms: AlarmsConfig | None = None
+    """Notices of alarms. Default: nobody is told."""
+
+    models: Items[ModelConfig]
+    """The agency's models, one endpoint each."""
+
+    _document: Document = PrivateAttr(default_factory=lambda: Document("agency"))
+
+    @model_validator(mode="after")
+    def _check_relations(self) -> Self:
+        found = list(relations(self.model_dump(mode="json", exclude_none=True)))
+        if found:
+            text = "; ".join(f"{field_name(one.location)}: expected {one.expected}" for one in found)
+            raise PydanticCustomError(RELATION, "{text}", {"text": text})
+        return self
+
+    @classmethod
+    def from_document(cls, document: Document) -> Self:
+        """The configuration of a file that has been read; pydantic's ValidationError when it is wrong."""
+        config = cls.model_validate(document.data)
+        config._document = document
+        return config
+
+    @property
+    def file(self) -> str:
+        """The file that the configuration was read from, as messages name it."""
+        return self._document.file
+
+    @property
+    def stack_name(self) -> str:
+        """`QuantLlmStack` for the agency `default`, else `QuantLlmStack-<agency>`."""
+        return "QuantLlmStack" if self.agency == "default" else f"QuantLlmStack-{self.agency}"
+
+    def endpoint_name(self, model: ModelConfig) -> str:
+        """`<agency>-<model name>`, the name that clients call."""
+        return f"{self.agency}-{model.name}"
+
+    def problem(self, location: Location, message: str) -> Problem:
+        """A problem with the value at a location, with its line when a file was read."""
+        return self._document.problem(location, message)
