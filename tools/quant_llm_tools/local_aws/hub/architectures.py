@@ -101,7 +101,7 @@ MISTRAL_7B = Architecture(
     context=32768,
     rope_theta=1_000_000.0,
     norm_epsilon=1e-5,
-    vocabulary=Vocabulary("llama", size=32_000, text_bytes=1),
+    vocabulary=Vocabulary("llama", size=32_000, text_bytes=205_200),
     bos_token=1,
     eos_token=2,
 )
@@ -156,9 +156,7 @@ QWEN_2_5_14B = Architecture(
     context=131_072,
     rope_theta=1_000_000.0,
     norm_epsilon=1e-6,
-    vocabulary=Vocabulary(
-        "gpt2", size=152_064, text_bytes=1, merges=151_387, merge_bytes=1_300_000
-    ),
+    vocabulary=Vocabulary("gpt2", size=152_064, text_bytes=1_597_220, merges=151_387, merge_bytes=1_300_000),
     bos_token=151_643,
     eos_token=151_645,
     attention_bias=True,

@@ -1,6 +1,6 @@
 """The bytes of a repository's files: given, on disk, or generated from a true header on the fly.
 
-Whatever the source, any range can be rendered without the rest, so a file of 40 GB costs nothing until it is read.
+Any range can be rendered without the rest, so a file of 40 GB costs nothing until it is read.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def _noise() -> memoryview:
 class GeneratedContent:
     """A true header, then noise that depends on `seed` and the position alone.
 
-    `make_header` is called when the header is first needed: the header of a large model has tens of thousands of
-    entries, and a stand-in starts with many models.
+    `make_header` is called when the header is first needed: that of a large model has 100,000 entries, and
+    the stand-in starts with many models.
     """
 
     make_header: Callable[[], bytes] = field(repr=False)
