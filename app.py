@@ -11,7 +11,13 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from quant_llm.agency import find_agency_files, load_supported_agency, locked
+from quant_llm.agency import (
+    AgencyConfig,
+    check_together,
+    find_agency_files,
+    load_supported_agency,
+    locked,
+)
 from quant_llm.errors import QuantLlmError
 from stacks.quant_llm_stack import QuantLlmStack
 
@@ -24,12 +30,15 @@ def build(app: cdk.App) -> None:
     if not files:
         raise QuantLlmError(f"{directory}: no agency file" + (f" named {only}.yaml" if only else ""))
     problems: list[str] = []
+    agencies: list[AgencyConfig] = []
     for path in files:
         try:
             agency = load_supported_agency(path)
+            agencies.append(agency)
             QuantLlmStack(app, agency.stack_name, agency=agency, locks=locked(agency, path))
         except QuantLlmError as error:
             problems.append(str(error))
+    problems += [str(problem) for problem in check_together(agencies)]
     if problems:
         raise QuantLlmError("\n".join(problems))
 

@@ -34,11 +34,12 @@ class QuantLlmStack(cdk.Stack):
             stack_name=agency.stack_name,
             description=f"Private LLM endpoints of the agency {agency.agency}",
             env=cdk.Environment(account=agency.environment.account, region=agency.environment.region),
-            tags={"agency": agency.agency, **agency.tags},
             permissions_boundary=None
             if agency.permissions_boundary is None
             else cdk.PermissionsBoundary.from_arn(agency.permissions_boundary),
         )
+        for key, value in {"agency": agency.agency, **agency.tags}.items():
+            cdk.Tags.of(self).add(key, value)
         self._images: dict[str, EngineImage] = {}
         self._models = ModelBucket(self, "Models")
         self._repack = Repack(self, "Repack", bucket=self._models)

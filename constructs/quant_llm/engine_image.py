@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_codebuild as codebuild
@@ -16,6 +17,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
+from quant_llm.acknowledge import acknowledge
 from quant_llm.engines import EngineBuild
 from quant_llm.paths import CONTAINER, LEFTOVERS
 from quant_llm.python_function import PythonFunction
@@ -86,15 +88,32 @@ class EngineImage(Construct):
                 name: codebuild.BuildEnvironmentVariable(value=value) for name, value in variables.items()
             },
             encryption_key=key,
+            grant_report_group_permissions=False,
             timeout=BUILD_TIMEOUT,
             queued_timeout=cdk.Duration.minutes(30),
             logging=codebuild.LoggingOptions(
                 cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=build_logs)
             ),
         )
-        source.grant_read(project)
         self.repository.grant_pull_push(project)
+        self._acknowledge(project)
         return project
+
+    def _acknowledge(self, project: codebuild.Project) -> None:
+        project_id = cdk.Stack.of(self).get_logical_id(cast("cdk.CfnElement", project.node.default_child))
+        stack = cdk.Stack.of(self)
+        reasons = {
+            "Resource::*": "ecr:GetAuthorizationToken knows no resources",
+            "Action::s3:GetBucket*": "Read access to the one object that holds the build's source",
+            "Action::s3:GetObject*": "Read access to the one object that holds the build's source",
+            "Action::s3:List*": "Read access to the one object that holds the build's source",
+            "Action::kms:GenerateDataKey*": "Both forms of one action, on the stack's own key",
+            "Action::kms:ReEncrypt*": "Both directions of one action, on the stack's own key",
+            f"Resource::arn:<AWS::Partition>:logs:{stack.region}:{stack.account}"
+            f":log-group:/aws/codebuild/<{project_id}>:*": "The streams of the project's own log group",
+        }
+        for finding, reason in reasons.items():
+            acknowledge(project, f"AwsSolutions-IAM5[{finding}]", reason)
 
     def _image_of(self, project: codebuild.Project, build_logs: logs.LogGroup) -> str:
         """The custom resource that is complete when the build is; returns the image's URI by digest."""

@@ -32,7 +32,7 @@ def container_environment(model: ModelConfig, lock: ModelLock) -> dict[str, str]
     return {
         names.MODEL: weights[0],  # of a shard set the first; llama.cpp finds the others by name
         names.N_GPU_LAYERS: "999",
-        names.LLAMA_ARG_CTX_SIZE: str(model.context_length * model.concurrency),
-        names.LLAMA_ARG_N_PARALLEL: str(model.concurrency),
+        "LLAMA_ARG_CTX_SIZE": str(model.context_length * model.concurrency),
+        "LLAMA_ARG_N_PARALLEL": str(model.concurrency),
         **model.environment,
     }

@@ -10,6 +10,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from quant_llm.acknowledge import acknowledge
 from quant_llm.agency import ModelConfig, NetworkConfig, ScalingConfig
 from quant_llm.model_artifact import ModelArtifact
 from quant_llm.names import VARIANT_NAME
@@ -103,6 +104,7 @@ class LlmEndpoint(Construct):
             scalable_dimension="sagemaker:variant:DesiredInstanceCount",
             min_capacity=scaling.min,
             max_capacity=scaling.max,
+            role=self._scaling_role(),
         )
         target.node.add_dependency(self.endpoint)
         target.scale_to_track_metric(
@@ -120,6 +122,17 @@ class LlmEndpoint(Construct):
                 min_capacity=entry.min,
                 max_capacity=entry.max,
             )
+
+    def _scaling_role(self) -> iam.IRole:
+        """The service-linked role, which AWS makes; SageMaker endpoints are scaled by no other."""
+        arn = cdk.Stack.of(self).format_arn(
+            service="iam",
+            region="",
+            resource="role",
+            resource_name="aws-service-role/sagemaker.application-autoscaling.amazonaws.com/"
+            "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
+        )
+        return iam.Role.from_role_arn(self, "ScalingRole", arn, mutable=False)
 
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let an application call the endpoint, whole and as a response stream."""
@@ -172,12 +185,24 @@ def _grant_hosting(role: iam.Role, endpoint_name: str) -> None:
             resources=[log_group, f"{log_group}:*"],
         )
     )
+    acknowledge(
+        role,
+        f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:logs:{stack.region}:{stack.account}"
+        f":log-group:/aws/sagemaker/Endpoints/{endpoint_name}:*]",
+        "The streams of the endpoint's own log group; SageMaker names them after its instances.",
+    )
     role.add_to_policy(
         iam.PolicyStatement(
             actions=["cloudwatch:PutMetricData"],
             resources=["*"],  # the action knows no resources; the condition narrows it
             conditions={"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}},
         )
+    )
+    acknowledge(
+        role,
+        "AwsSolutions-IAM5[Resource::*]",
+        "cloudwatch:PutMetricData and ecr:GetAuthorizationToken know no resources, and a network interface "
+        "has no name before it is made. Metrics are narrowed by namespace, images by repository.",
     )
 
 

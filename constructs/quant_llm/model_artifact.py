@@ -30,7 +30,7 @@ class Repack(Construct):
             timeout=cdk.Duration.minutes(15),
             memory_mib=1769,
         )
-        bucket.grant_publish(self.handler.function)
+        bucket.grant_publish(self.handler.role)
 
 
 class ModelArtifact(Construct):
@@ -49,7 +49,7 @@ class ModelArtifact(Construct):
         token_secret_arn = None
         if model.source.token_secret is not None:
             secret = secretsmanager.Secret.from_secret_name_v2(self, "Token", model.source.token_secret)
-            secret.grant_read(function)
+            secret.grant_read(repack.handler.role)
             token_secret_arn = secret.secret_arn
         request = ArtifactRequest(
             repository=model.source.hub,

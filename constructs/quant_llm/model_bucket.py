@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from quant_llm.acknowledge import acknowledge
 from quant_llm.names import ARTIFACT_PREFIX
 
 
@@ -48,17 +51,35 @@ class ModelBucket(Construct):
             ],
         )
 
-    def grant_publish(self, grantee: iam.IGrantable) -> None:
-        """Let the repack write artifacts and see what is there, and nothing else; it can delete no object."""
-        objects = f"{ARTIFACT_PREFIX}/*"
-        self.bucket.grant_read(grantee, objects)
-        self.bucket.grant_put(grantee, objects)
-        grantee.grant_principal.add_to_principal_policy(
-            iam.PolicyStatement(
-                actions=["s3:ListMultipartUploadParts"], resources=[self.bucket.arn_for_objects(objects)]
-            )
+        acknowledge(
+            self.bucket,
+            "AwsSolutions-S1",
+            "Who reads the weights is recorded by CloudTrail data events, which an agency turns on for its "
+            "account. Server access logs would add a bucket and say less: they are best effort.",
         )
 
-    def grant_read_model(self, grantee: iam.IGrantable, model_name: str) -> None:
+    def grant_publish(self, role: iam.Role) -> None:
+        """Let the repack write artifacts and see what is there, and nothing else; it can delete no object."""
+        self.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        self._grant_objects(
+            role,
+            ARTIFACT_PREFIX,
+            ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"],
+        )
+        # Without it S3 answers 403 in place of 404 for an artifact that is not there yet.
+        role.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[self.bucket.bucket_arn]))
+
+    def grant_read_model(self, role: iam.Role, model_name: str) -> None:
         """Let an endpoint read its own model's artifacts and no other model's."""
-        self.bucket.grant_read(grantee, f"{ARTIFACT_PREFIX}/{model_name}/*")
+        self.key.grant(role, "kms:Decrypt")
+        self._grant_objects(role, f"{ARTIFACT_PREFIX}/{model_name}", ["s3:GetObject"])
+
+    def _grant_objects(self, role: iam.Role, prefix: str, actions: list[str]) -> None:
+        objects = self.bucket.arn_for_objects(f"{prefix}/*")
+        role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[objects]))
+        bucket = cast("cdk.CfnElement", self.bucket.node.default_child)
+        acknowledge(
+            role,
+            f"AwsSolutions-IAM5[Resource::<{cdk.Stack.of(self).get_logical_id(bucket)}.Arn>/{prefix}/*]",
+            "An artifact's key holds the digest of its lock: it changes with the weights, the prefix stays.",
+        )

@@ -38,8 +38,8 @@ class PythonFunction(Construct):
             retention=logs.RetentionDays.ONE_YEAR,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        self.log_group.grant_write(role)
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.log_group.grant_write(self.role)
         others = [
             folder.name
             for folder in sorted(LAMBDAS.iterdir())
@@ -51,9 +51,9 @@ class PythonFunction(Construct):
             description=description,
             code=lambda_.Code.from_asset(str(LAMBDAS), exclude=[*LEFTOVERS, *others]),
             handler=f"{package}.handler.handle",
-            runtime=lambda_.Runtime.PYTHON_3_13,
+            runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
-            role=role,
+            role=self.role,
             log_group=self.log_group,
             timeout=timeout,
             memory_size=memory_mib,

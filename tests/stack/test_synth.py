@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from quant_llm.paths import ROOT
 
 NODE_BIN = Path(sys.executable).parent
@@ -45,9 +46,7 @@ def offline(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def synth(
-    environment: dict[str, str], outdir: Path, **context: str
-) -> subprocess.CompletedProcess[str]:
+def synth(environment: dict[str, str], outdir: Path, **context: str) -> subprocess.CompletedProcess[str]:
     import json
 
     flags = json.loads((ROOT / "cdk.json").read_text())["context"] | context
@@ -100,9 +99,7 @@ def test_missing_lock_names_the_command_that_makes_it(
     assert "Traceback" not in result.stderr
 
 
-def test_changed_source_makes_the_lock_stale(
-    offline: dict[str, str], tmp_path: Path, agencies: Path
-) -> None:
+def test_changed_source_makes_the_lock_stale(offline: dict[str, str], tmp_path: Path, agencies: Path) -> None:
     path = agencies / "default.yaml"
     path.write_text(path.read_text().replace('"*Q4_1.gguf"', '"*Q8_0.gguf"'))
     result = synth(offline, tmp_path / "out", agencies_directory=str(agencies))
@@ -110,9 +107,7 @@ def test_changed_source_makes_the_lock_stale(
     assert "quantllm lock" in result.stderr
 
 
-def test_wrong_field_is_named_with_its_line(
-    offline: dict[str, str], tmp_path: Path, agencies: Path
-) -> None:
+def test_wrong_field_is_named_with_its_line(offline: dict[str, str], tmp_path: Path, agencies: Path) -> None:
     path = agencies / "default.yaml"
     path.write_text(path.read_text().replace("engine: llama.cpp", "engine: lama.cpp"))
     line = path.read_text().splitlines().index("    engine: lama.cpp") + 1
@@ -129,9 +124,7 @@ def test_unknown_agency_is_refused(offline: dict[str, str], tmp_path: Path) -> N
     assert "nobody.yaml" in result.stderr
 
 
-def test_one_agency_is_synthesised_alone(
-    offline: dict[str, str], tmp_path: Path, agencies: Path
-) -> None:
+def test_one_agency_is_synthesised_alone(offline: dict[str, str], tmp_path: Path, agencies: Path) -> None:
     for suffix in (".yaml", ".lock.json"):
         shutil.copy(ROOT / "tests" / "fixtures" / "agencies" / f"justice{suffix}", agencies)
     result = synth(offline, tmp_path / "out", agencies_directory=str(agencies), agency="justice")
