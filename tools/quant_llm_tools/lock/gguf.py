@@ -1,9 +1,9 @@
 """Reads the header of a GGUF file, by ranges, without the weights behind it.
 
-A header holds everything that sizing needs: the architecture's dimensions and the list of tensors. Most of its
-bytes are the tokenizer's vocabulary (1.8 MB for SmolLM2), which is walked over and not kept. The file comes from
-the internet, so every length and count in it is checked against what is left of the file before it is believed, and
-nothing is allocated by a number that the file states.
+A header holds everything that sizing needs: the architecture's dimensions and the list of tensors. Most of
+its bytes are the tokenizer's vocabulary (1.8 MB for SmolLM2), which is walked over and not kept. The file
+comes from the internet, so every length and count in it is checked against what is left of the file before it
+is believed, and nothing is allocated by a number that the file states.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -95,9 +95,9 @@ class GgufHeader:
 def read_gguf_header(read: Callable[[int, int], bytes], file_size: int) -> GgufHeader:
     """Read the header of a GGUF file of `file_size` bytes.
 
-    `read(start, end)` gives the bytes of that range, `end` not included; it is never asked for more than 4 MiB, or
-    for bytes past the end of the file. GgufError when the header is damaged, or describes more weights than the
-    file has room for.
+    `read(start, end)` gives the bytes of that range, `end` not included; it is never asked for more than 4
+    MiB, or for bytes past the end of the file. GgufError when the header is damaged, or describes more
+    weights than the file has room for.
     """
     cursor = _Cursor(read, file_size)
     magic = cursor.take(4)
@@ -153,7 +153,9 @@ def _check_weights(
         data_start = -(-header_end // alignment) * alignment
         needed = data_start + max(tensor.offset + tensor.size for tensor in tensors)
         if needed > file_size:
-            raise GgufError(f"the file is cut off: its header describes {needed:,} bytes, it has {file_size:,}")
+            raise GgufError(
+                f"the file is cut off: its header describes {needed:,} bytes, it has {file_size:,}"
+            )
 
 
 class _Cursor:
@@ -249,4 +251,4 @@ class _Cursor:
         if len(self._buffer) != stop - start:
             raise GgufError(f"bytes {start:,} to {stop:,} were asked for, {len(self._buffer):,} bytes came")
         self._buffer_start = start
-        self._next_read = min(4 * self._next_read, LARGEST_READ_BYTES)
+        self._next_read = min(2 * self._next_read, LARGEST_READ_BYTES)

@@ -1,7 +1,7 @@
 """Tensor types and file types of GGUF, as ggml numbers them.
 
-Source: `enum ggml_type` and the block structs in ggml, `enum llama_ftype` in llama.cpp. The numbers of types that
-were taken out of ggml (Q4_2, Q4_3, the Q4_0_N_M repacks) are absent: no current engine reads them.
+Source: `enum ggml_type` and the block structs in ggml, `enum llama_ftype` in llama.cpp. The numbers of types
+that were taken out of ggml (Q4_2, Q4_3, the Q4_0_N_M repacks) are absent: no current engine reads them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reads the header of a safetensors file by ranges, and counts the parameters that its tensors stand for.
 
-The header is eight bytes of length and then JSON. huggingface_hub has a parser for it, but that one reads through the
-network itself and trusts the server to honour ranges; this one takes any `read`, as the GGUF reader does, and checks
-the tensors against the file's size.
+The header is eight bytes of length and then JSON. huggingface_hub has a parser for it, but that one reads
+through the network itself and trusts the server to honour ranges; this one takes any `read`, as the GGUF
+reader does, and checks the tensors against the file's size.
 
 Format: https://github.com/huggingface/safetensors#format
 """
@@ -37,7 +37,7 @@ _AUXILIARY = (
 
 
 class SafetensorsError(QuantLlmError):
-    """The bytes are not the header of a safetensors file, or its tensors are not packed as the config says."""
+    """The bytes are not the header of a safetensors file, or its tensors are not packed as stated."""
 
 
 @dataclass(frozen=True)
@@ -95,32 +95,32 @@ def _tensor(name: str, entry: object, room: int) -> StoredTensor:
         )
     if end > room:
         raise SafetensorsError(
-            f"the file is cut off: the tensor {name!r} ends {end:,} bytes after the header, the file has {room:,}"
+            f"the file is cut off: {name!r} ends {end:,} bytes after the header, the file has {room:,}"
         )
     return tensor
 
 
-def count_parameters(tensors: Sequence[StoredTensor], bits: float | None) -> int:
+def count_parameters(tensors: Sequence[StoredTensor], bits: int | None) -> int:
     """Number of weights of the model, whatever they are packed in.
 
-    `bits` is what the config states for packed formats. AWQ and GPTQ pack weights of `bits` bits into 32-bit words,
-    so `qweight` stands for elements x 32 / bits. EXL2 mixes widths within a matrix: its `q_weight` has a column per
-    output and its `q_invperm` an entry per input, so it stands for outputs x inputs (the output of a head is padded
-    to a multiple of 32). All others are stored one by one, FP8 too.
+    `bits` is what the config states for packed formats. AWQ and GPTQ pack weights of `bits` bits into 32-bit
+    words, so `qweight` stands for elements x 32 / bits. EXL2 mixes widths within a matrix: its `q_weight` has
+    a column per output and its `q_invperm` an entry per input, so it stands for outputs x inputs (the output
+    of a head is padded to a multiple of 32). All others are stored one by one, FP8 too.
     """
     by_name = {tensor.name: tensor for tensor in tensors}
     return sum(_weights(tensor, by_name, bits) for tensor in tensors)
 
 
-def _weights(tensor: StoredTensor, by_name: Mapping[str, StoredTensor], bits: float | None) -> int:
+def _weights(tensor: StoredTensor, by_name: Mapping[str, StoredTensor], bits: int | None) -> int:
     if tensor.name.endswith(_AUXILIARY):
         return 0
     if tensor.name.endswith(".qweight"):
         if not bits or tensor.elements * 32 % bits:
             raise SafetensorsError(
-                f"the tensor {tensor.name!r} is packed, but quantization_config in config.json gives {bits!r} bits"
+                f"{tensor.name!r} is packed, but quantization_config.bits in config.json is {bits!r}"
             )
-        return int(tensor.elements * 32 // bits)
+        return tensor.elements * 32 // bits
     if tensor.name.endswith(".q_weight"):
         inputs = by_name.get(tensor.name.removesuffix(".q_weight") + ".q_invperm")
         if inputs is None or len(tensor.dimensions) != 2:

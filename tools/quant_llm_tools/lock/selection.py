@@ -12,8 +12,8 @@ from quant_llm.errors import QuantLlmError
 
 MAX_SEGMENT_BYTES = 255  # a file name's limit on Linux
 
-# What vLLM and ExLlamaV2 read, from the repository's root. Weights in other formats (*.bin, *.pth, *.gguf, the
-# duplicate consolidated*.safetensors of some publishers), code (*.py), pictures and texts stay out.
+# What vLLM and ExLlamaV2 read, from the repository's root. Weights in other formats (*.bin, *.pth, *.gguf,
+# the duplicate consolidated*.safetensors of some publishers), code (*.py), pictures and texts stay out.
 DEFAULT_PATTERNS = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -43,7 +43,7 @@ _LISTED_CANDIDATES = 20
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of the hub's listing: `sha256` where the hub states it, else only git's `blob_id` (a SHA-1)."""
+    """One file of the hub's listing; `sha256` where the hub states it, else only git's SHA-1 `blob_id`."""
 
     path: str
     size: int
@@ -61,6 +61,11 @@ def human_bytes(size: int) -> str:
         if size >= factor:
             return f"{size / factor:.1f} {unit}"
     return f"{size} bytes"
+
+
+def count_files(number: int) -> str:
+    """A number of files in words."""
+    return "1 file" if number == 1 else f"{number} files"
 
 
 def select_files(listing: Sequence[HubFile], engine: str, patterns: Sequence[str]) -> list[HubFile]:
@@ -86,7 +91,7 @@ def select_files(listing: Sequence[HubFile], engine: str, patterns: Sequence[str
     if engine == "llama.cpp":
         _check_one_gguf(chosen, listing, patterns)
     else:
-        _check_safetensors(chosen, listing, patterns)
+        _check_safetensors(chosen, engine, listing, patterns)
     return sorted(chosen, key=lambda file: file.path)
 
 
@@ -113,19 +118,82 @@ def _check_one_gguf(chosen: list[HubFile], listing: Sequence[HubFile], patterns:
     models = weight_files(chosen, "llama.cpp")
     asked = f"the patterns {list(patterns)} match" if patterns else "the repository has"
     if not models:
-        raise QuantLlmError(f"{asked} no GGUF, which llama.cpp needs; the repository has {_describe(listing)}")
+        raise QuantLlmError(
+            f"{asked} no GGUF, which llama.cpp needs; the repository has {_describe(listing)}"
+        )
     sets: dict[str, list[HubFile]] = {}
     for file in models:
         shard = _SHARD.fullmatch(file.path)
         name = f"{shard['stem']}-*-of-{shard['count']}.gguf" if shard else file.path
         sets.setdefault(name, []).append(file)
     if len(sets) > 1:
-        candidates = [f"{name} ({human_bytes(sum(file.size for file in sets[name]))})" for name in sorted(sets)]
+        candidates = [
+            f"{name} ({human_bytes(sum(file.size for file in sets[name]))})" for name in sorted(sets)
+        ]
         raise QuantLlmError(
-            f"{asked} {len(sets)} GGUF models, expected one: choose by `source.files` from {_shorten(candidates)}"
+            f"{asked} {len(sets)} GGUF models, expected one: choose by `source.files` "
+            f"from {_shorten(candidates)}"
         )
     ((name, files),) = sets.items()
     if shard := _SHARD.fullmatch(files[0].path):
-        wanted = {f"{shard['stem']}-{number:05}-of-{shard['count']}.gguf" for number in _shard_numbers(shard)}
-        if missing := sorted(wanted - {file.path for file in files}):
-            raise QuantLlmError(f"the shard set {name} lacks {_shorten(missing)}")
+        count = int(shard["count"])
+        wanted = {f"{shard['stem']}-{number:05}-of-{count:05}.gguf" for number in range(1, count + 1)}
+        found = {file.path for file in files}
+        if found != wanted:
+            raise QuantLlmError(
+                f"the shard set {name} is not whole: missing {_shorten(sorted(wanted - found)) or 'none'}, "
+                f"unexpected {_shorten(sorted(found - wanted)) or 'none'}"
+            )
+
+
+def _check_safetensors(
+    chosen: list[HubFile], engine: str, listing: Sequence[HubFile], patterns: Sequence[str]
+) -> None:
+    asked = f"the patterns {list(patterns)} match" if patterns else "the repository's root has"
+    for wanted, there in (
+        ("*.safetensors", bool(weight_files(chosen, engine))),
+        ("config.json", any(file.path == "config.json" for file in chosen)),
+    ):
+        if not there:
+            raise QuantLlmError(
+                f"{asked} no {wanted}, which {engine} needs; the repository has {_describe(listing)}"
+            )
+
+
+def _refuse_names(files: Sequence[HubFile]) -> None:
+    """Refuse names that would not come out of the archive as they went in, on Linux or on a laptop."""
+    taken: dict[str, str] = {}
+    for file in files:
+        segments = file.path.split("/")
+        if problem := next(filter(None, map(_segment_problem, segments)), None):
+            raise QuantLlmError(f"the file name {file.path!r} is refused: {problem}")
+        # A folder is taken too, so that no file has the name of another's folder.
+        for depth in range(1, len(segments) + 1):
+            name = "/".join(segments[:depth])
+            # macOS and Windows take names that differ in case or in Unicode composition for the same.
+            folded = unicodedata.normalize("NFC", name).casefold()
+            kind = "file" if depth == len(segments) else "folder"
+            if taken.setdefault(folded, f"{kind} {name}") != f"{kind} {name}":
+                raise QuantLlmError(f"the names of {taken[folded]!r} and {f'{kind} {name}'!r} clash")
+    if len({file.path for file in files}) != len(files):
+        raise QuantLlmError("the hub lists a file twice")
+
+
+def _segment_problem(segment: str) -> str | None:
+    if segment in ("", ".", ".."):
+        return "it is absolute, or has an empty part, '.' or '..'"
+    if len(segment.encode(errors="surrogatepass")) > MAX_SEGMENT_BYTES:
+        return f"a part of it is longer than {MAX_SEGMENT_BYTES} bytes"
+    if not segment.isprintable() or "\\" in segment:
+        return "it has a control character or a backslash"
+    return None
+
+
+def _describe(listing: Sequence[HubFile]) -> str:
+    by_size = sorted(listing, key=lambda file: (-file.size, file.path))
+    return _shorten([f"{file.path} ({human_bytes(file.size)})" for file in by_size]) or "no files"
+
+
+def _shorten(names: Sequence[str]) -> str:
+    more = len(names) - _LISTED_CANDIDATES
+    return ", ".join(names[:_LISTED_CANDIDATES]) + (f" and {more} more" if more > 0 else "")

@@ -1,7 +1,12 @@
-"""The model's shape, from GGUF headers or from config.json and safetensors headers."""
+"""The model's shape, from GGUF headers or from config.json and safetensors headers.
+
+`quantization` is llama.cpp's name for GGUF ("Q4_K_M"), else "EXL2-4.0bpw", "AWQ-4bit", "GPTQ-4bit", "FP8", or
+the type that weights are stored in ("BF16").
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -12,26 +17,28 @@ from quant_llm_tools.lock.gguf import GgufArray, GgufError, GgufHeader
 from quant_llm_tools.lock.gguf_types import FILE_TYPES
 from quant_llm_tools.lock.safetensors import StoredTensor, count_parameters
 
+_ARCHITECTURE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 # Tables that converters put among the tensors: computed from the config, not trained.
 _ROPE_TABLES = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 
 
 def bits_per_weight(weight_bytes: int, parameters: int) -> float:
     """Bytes of the weight files x 8 / parameters, to four places so that the lock reads well."""
-    return round(weight_bytes * 8 / parameters, 4)
+    bits = round(weight_bytes * 8 / parameters, 4)
+    if not bits:
+        raise QuantLlmError(f"the headers describe {parameters:,} parameters in {weight_bytes:,} bytes")
+    return bits
 
 
 def gguf_shape(headers: Sequence[GgufHeader], weight_bytes: int) -> ModelShape:
     """The shape from the headers of one GGUF, or of all files of a shard set in order.
 
-    The first file of a set carries the metadata. `weight_bytes` is the size of all files together. GgufError when
-    a dimension is missing, or the files are not one whole set.
+    The first file of a set carries the metadata. `weight_bytes` is the size of all files together. GgufError
+    when a dimension is missing, or the files are not one whole set.
     """
     _check_shard_set(headers)
     metadata = headers[0].metadata
-    architecture = metadata.get("general.architecture")
-    if not isinstance(architecture, str) or not architecture:
-        raise GgufError("the header has no general.architecture")
+    architecture = _architecture("general.architecture", metadata.get("general.architecture"))
 
     def dimension(key: str, default: int | None = None) -> int:
         return _dimension(metadata, f"{architecture}.{key}", default)
@@ -73,7 +80,7 @@ def _dimension(metadata: Mapping[str, object], key: str, default: int | None) ->
 
 
 def _gguf_quantization(headers: Sequence[GgufHeader]) -> str:
-    """llama.cpp's name for the mix ("Q4_K_M"); where the file doesn't say, the type of most weights ("Q4_K")."""
+    """llama.cpp's name of the mix ("Q4_K_M"), or the type of most weights ("Q4_K") without one."""
     file_type = headers[0].metadata.get("general.file_type")
     if isinstance(file_type, int) and file_type in FILE_TYPES:
         return FILE_TYPES[file_type]
@@ -103,7 +110,8 @@ def safetensors_shape(
 ) -> ModelShape:
     """The shape from config.json and the tensors of all safetensors files; `weight_bytes` is their size.
 
-    QuantLlmError when a dimension is missing, the quantisation is not a supported one, or a tensor is there twice.
+    QuantLlmError when a dimension is missing, the quantisation is not a supported one, or a tensor is there
+    twice.
     """
     text = config.get("text_config", config)  # a model that also sees keeps its language part apart
     if not isinstance(text, Mapping):
@@ -122,7 +130,7 @@ def safetensors_shape(
     attention_heads = _config_number(text, "num_attention_heads")
     return ModelShape(
         format=weights_format,
-        architecture=_config_text(text, "model_type"),
+        architecture=_architecture("model_type in config.json", text.get("model_type")),
         quantization=quantization,
         parameters=parameters,
         bits_per_weight=bits_per_weight(weight_bytes, parameters),
@@ -138,7 +146,7 @@ def safetensors_shape(
 
 def _safetensors_quantization(
     config: Mapping[str, Any], tensors: Sequence[StoredTensor]
-) -> tuple[Literal["safetensors", "exl2"], str, float | None]:
+) -> tuple[Literal["safetensors", "exl2"], str, int | None]:
     """Format, name of the quantisation, and the bits that packed tensors need."""
     quantization = config.get("quantization_config") or {}
     if not isinstance(quantization, Mapping):
@@ -151,17 +159,20 @@ def _safetensors_quantization(
         for tensor in tensors:
             by_dtype[tensor.dtype] += tensor.elements
         return "safetensors", by_dtype.most_common(1)[0][0] if by_dtype else "", None
-    if bits is not None and (isinstance(bits, bool) or not isinstance(bits, int | float) or bits <= 0):
-        raise QuantLlmError(f"quantization_config.bits in config.json is {bits!r}, expected a positive number")
-    match method:
-        case "exl2":
-            return "exl2", f"EXL2-{float(bits)}bpw" if bits else "EXL2", None
-        case "awq" | "gptq":
-            return "safetensors", f"{method.upper()}-{bits}bit", bits
-        case "fp8":
+    match method, bits:
+        case "fp8", _:
             return "safetensors", "FP8", None
+        case "exl2", None:
+            return "exl2", "EXL2", None
+        case "exl2", int() | float() if 0 < bits <= 16:
+            return "exl2", f"EXL2-{float(bits)}bpw", None
+        case "awq" | "gptq", 2 | 3 | 4 | 8:
+            return "safetensors", f"{method.upper()}-{int(bits)}bit", int(bits)
+        case "awq" | "gptq" | "exl2", _:
+            raise QuantLlmError(f"quantization_config.bits of {method} in config.json is {bits!r}")
     raise QuantLlmError(
-        f"the quantisation method {method!r} of config.json is not supported yet, expected awq, exl2, fp8 or gptq"
+        f"the quantisation method {method!r} of config.json is not supported yet, "
+        "expected awq, exl2, fp8 or gptq"
     )
 
 
@@ -175,8 +186,7 @@ def _config_number(config: Mapping[str, Any], key: str, default: int | None = No
     return value
 
 
-def _config_text(config: Mapping[str, Any], key: str) -> str:
-    value = config.get(key)
-    if not isinstance(value, str) or not value:
-        raise QuantLlmError(f"{key} in config.json is {value!r}, expected a name")
+def _architecture(key: str, value: object) -> str:
+    if not isinstance(value, str) or not _ARCHITECTURE.fullmatch(value):
+        raise QuantLlmError(f"{key} is {value!r}, expected the name of an architecture")
     return value

@@ -1,0 +1,149 @@
+"""Locks or checks all models of agency files, and writes the lock files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quant_llm.agency import (
+    AgencyConfig,
+    AgencyFileError,
+    AgencyLock,
+    ModelConfig,
+    ModelLock,
+    display_name,
+    load_agency,
+    lock_path,
+    locked,
+)
+from quant_llm.errors import QuantLlmError
+from quant_llm_tools.lock.hub import HubRepository, ModelRepository
+from quant_llm_tools.lock.resolve import lock_model
+
+Progress = Callable[[str], None]
+OpenRepository = Callable[[AgencyConfig, ModelConfig, Progress], AbstractContextManager[ModelRepository]]
+
+
+@dataclass(frozen=True)
+class AgencyOutcome:
+    """What came of one agency file: its models' locks before and after, or errors and nothing written."""
+
+    file: str
+    lock: str
+    agency: str | None = None
+    before: Mapping[str, ModelLock] = field(default_factory=dict)
+    after: Mapping[str, ModelLock] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
+    changed: bool = False
+
+
+def open_hub(agency: AgencyConfig, model: ModelConfig, notice: Progress) -> HubRepository:
+    """The model's repository at the hub that HF_ENDPOINT names."""
+    return HubRepository(
+        model.source.hub,
+        model.source.revision,
+        token_secret=model.source.token_secret,
+        region=agency.environment.region,
+        notice=notice,
+    )
+
+
+def lock_agencies(
+    paths: Sequence[Path], only: str | None, progress: Progress, open_repository: OpenRepository = open_hub
+) -> list[AgencyOutcome]:
+    """Lock every agency file, each for itself: an error in one keeps no other from its lock.
+
+    `only` names the one model to lock, in whichever of the files it is; QuantLlmError when it is in none.
+    """
+    outcomes = [_lock_agency(path, only, progress, open_repository) for path in paths]
+    found = [outcome for outcome in outcomes if outcome is not None]
+    if not found:
+        files = ", ".join(map(display_name, paths))
+        raise QuantLlmError(f"no model is named {only!r} in {files}")
+    return found
+
+
+def check_agency(path: Path) -> AgencyOutcome:
+    """Compare an agency file with its lock, without a hub."""
+    file, lock = display_name(path), display_name(lock_path(path))
+    try:
+        config = load_agency(path)
+        models = locked(config, path)
+        surplus = AgencyLock.read(lock_path(path)).models.keys() - models.keys()
+        if surplus:
+            names = ", ".join(sorted(surplus))
+            message = f"{lock} has {names} too: run `quantllm lock {file}` and commit the lock"
+            raise AgencyFileError([config.problem(("models",), message)])
+    except QuantLlmError as error:
+        return AgencyOutcome(file, lock, path.stem, errors=tuple(str(error).splitlines()))
+    return AgencyOutcome(file, lock, config.agency, models, models)
+
+
+def _lock_agency(
+    path: Path, only: str | None, progress: Progress, open_repository: OpenRepository
+) -> AgencyOutcome | None:
+    """None when the file has no model named `only`."""
+    file, lock_file = display_name(path), display_name(lock_path(path))
+    errors: list[str] = []
+    try:
+        config = load_agency(path)
+        if only is not None and only not in (model.name for model in config.models):
+            return None
+        before = _read_lock(lock_path(path), needed=only is not None)
+    except QuantLlmError as error:
+        return AgencyOutcome(file, lock_file, errors=tuple(str(error).splitlines()))
+    after: dict[str, ModelLock] = {}
+    for index, model in enumerate(config.models):
+        if only not in (None, model.name):
+            if model.name in before:
+                after[model.name] = before[model.name]
+            continue
+        tell = _prefixed(progress, f"{file}: {model.name}")
+        try:
+            with open_repository(config, model, tell) as repository:
+                after[model.name] = lock_model(model, repository, tell)
+        except QuantLlmError as error:
+            place = ("models", index, "source")
+            errors.append(str(config.problem(place, f"model {model.name!r}: {error}")))
+    if errors:
+        return AgencyOutcome(file, lock_file, config.agency, before, errors=tuple(errors))
+    content = AgencyLock(agency=config.agency, models=after).to_json()
+    try:
+        changed = _write(lock_path(path), content)
+    except OSError as error:
+        message = f"{lock_file}: can't be written: {error.strerror}"
+        return AgencyOutcome(file, lock_file, config.agency, before, errors=(message,))
+    return AgencyOutcome(file, lock_file, config.agency, before, after, changed=changed)
+
+
+def _prefixed(progress: Progress, prefix: str) -> Progress:
+    return lambda line: progress(f"{prefix}: {line}")
+
+
+def _read_lock(path: Path, *, needed: bool) -> Mapping[str, ModelLock]:
+    """The models in the lock so far; a damaged one is an error only if its entries are to be kept."""
+    if not path.exists():
+        return {}
+    try:
+        return AgencyLock.read(path).models
+    except QuantLlmError:
+        if needed:
+            raise
+        return {}
+
+
+def _write(path: Path, content: str) -> bool:
+    """Replace the file as a whole if its content is another; whether it was."""
+    data = content.encode()
+    if path.exists() and path.read_bytes() == data:
+        return False
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
