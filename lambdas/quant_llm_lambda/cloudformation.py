@@ -1,7 +1,7 @@
 """Answers to CloudFormation's custom resource requests.
 
-CloudFormation invokes the function asynchronously and waits for a PUT to the request's `ResponseURL`; a function that
-dies without one leaves the stack waiting for an hour.
+CloudFormation invokes the function asynchronously and waits for a PUT to the request's `ResponseURL`; a
+function that dies without one leaves the stack waiting for an hour.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
 """
 
@@ -37,7 +37,8 @@ def send_success(
 ) -> None:
     """Answer SUCCESS; `data` becomes the attributes of the resource (`Fn::GetAtt`).
 
-    `event` needs StackId, RequestId, LogicalResourceId and ResponseURL. AnswerError when it can't be delivered.
+    `event` needs StackId, RequestId, LogicalResourceId and ResponseURL. AnswerError when it can't be
+    delivered.
     """
     body = _encode({**_answer(event, "SUCCESS", physical_id), "Data": dict(data)})
     if len(body) > MAX_ANSWER_BYTES:
@@ -80,7 +81,7 @@ def _encode(answer: Mapping[str, Any]) -> bytes:
 
 
 def _put(url: str, body: bytes, http: urllib3.PoolManager, sleep: Callable[[float], None]) -> None:
-    # The URL is presigned for a PUT without a content type. It is a secret: it stays out of logs and messages.
+    # The URL is signed for a PUT without a content type, and is a secret: it stays out of logs and messages.
     headers = {"Content-Type": ""}
     for failures in range(1, _TRIES + 1):
         try:

@@ -8,7 +8,7 @@ _RANDOM = random.SystemRandom()
 
 
 def full_jitter(failures: int, *, base_seconds: float = 0.5, cap_seconds: float = 20.0) -> float:
-    """Seconds to wait after `failures` failures in a row (1 or more): uniform in [0, min(cap, base * 2^(failures-1))].
+    """Seconds to wait after `failures` in a row (from 1): uniform in [0, min(cap, base * 2^(failures - 1))].
 
     "Full jitter" spreads workers that failed together better than a fixed exponential wait:
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/

@@ -1,1 +1,1 @@
-"""Copies a model from the Hugging Face hub to `model.tar.gz` in S3: streamed, verified, in constant memory."""
+"""Copies a model from the Hugging Face hub to `model.tar.gz` in S3: streamed, verified, constant memory."""

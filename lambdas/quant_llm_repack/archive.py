@@ -1,8 +1,9 @@
 """The bytes of the archive: a GNU tar in one gzip member of stored (uncompressed) deflate blocks.
 
-Stored blocks are byte-aligned and of a known length, so any range of the archive can be made from the same range of the
-tar alone. One member and the GNU format are what every reader takes: several members lose files in some of them, and a
-PAX header hides sizes over 8 GiB from busybox. RFC 1951 section 3.2.4, RFC 1952 section 2.3.
+Stored blocks are byte-aligned and of a known length, so any range of the archive can be made from the same
+range of the tar alone. One member and the GNU format are what every reader takes: several members lose files
+in some of them, and a PAX header hides sizes over 8 GiB from busybox. RFC 1951 section 3.2.4, RFC 1952
+section 2.3.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ _MODE = 0o644
 
 
 def tar_header(path: str, size: int) -> bytes:
-    """The header of a regular file: 512 bytes, and 1,024 or more before them for a path over 100 bytes in UTF-8.
+    """The header of a regular file: 512 bytes, preceded by 1,024 or more for a path over 100 bytes in UTF-8.
 
-    Everything but path and size is fixed: mode 0644, owner 0, one time stamp. Sizes of 8 GiB and more are in base 256.
+    Everything but path and size is fixed: mode 0644, owner 0, one time stamp. Sizes of 8 GiB and more are in
+    base 256.
     """
     member = tarfile.TarInfo(path)
     member.size = size

@@ -1,7 +1,8 @@
 """CRC-32 of data joined from parts, from the parts' own CRC-32: the way of zlib's crc32_combine.
 
-A CRC is a polynomial over GF(2) modulo the CRC-32 polynomial. Appending n bytes multiplies it by x^(8n), so the CRC of
-a join is `multiply(crc of the first, x^(8n)) XOR crc of the second`. https://github.com/madler/zlib/blob/develop/crc32.c
+A CRC is a polynomial over GF(2) modulo the CRC-32 polynomial. Appending n bytes multiplies it by x^(8n), so
+the CRC of a join is `multiply(crc of the first, x^(8n)) XOR crc of the second`.
+https://github.com/madler/zlib/blob/develop/crc32.c
 """
 
 from __future__ import annotations

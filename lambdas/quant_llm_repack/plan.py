@@ -1,6 +1,7 @@
 """The plan of an archive: where every byte of it comes from, known before the first one moves.
 
-A pure function of the files. Each part is a whole S3 part that can be made alone, in any order, by any worker.
+A pure function of the files. Each part is a whole S3 part that can be made alone, in any order, by any
+worker.
 """
 
 from __future__ import annotations
@@ -70,8 +71,9 @@ class Member:
 class Part:
     """One S3 part: bytes `payload_start` to `payload_stop` of the tar, framed.
 
-    It is `length` bytes of the archive from `archive_start` on. `number` counts from 1. The first part carries the gzip
-    header, the last the gzip trailer: a part of its own would leave the one before it under S3's 5 MiB.
+    It is `length` bytes of the archive from `archive_start` on. `number` counts from 1. The first part
+    carries the gzip header, the last the gzip trailer: a part of its own would leave the one before it under
+    S3's 5 MiB.
     """
 
     number: int
@@ -92,7 +94,7 @@ class ArchivePlan:
     """The layout of the archive of some files, which stand in the order given."""
 
     def __init__(self, files: Iterable[SourceFile], *, blocks_per_part: int = BLOCKS_PER_PART) -> None:
-        """Lay the files out; a part holds `blocks_per_part` stored blocks, more where S3's part count needs it."""
+        """Lay the files out; a part holds `blocks_per_part` stored blocks, more past S3's count of parts."""
         self.members = tuple(_members(files))
         self._offsets = [member.offset for member in self.members]
         self._members_end = self.members[-1].end if self.members else 0

@@ -31,7 +31,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RenderedPart:
-    """The bytes of a part, and the CRC-32 of them (`crc32`) and of the tar up to the part's end (`tar_crc32`).
+    """The bytes of a part, with the CRC-32 of them (`crc32`) and of the tar up to their end (`tar_crc32`).
 
     `tar_crc32` is right when the CRC-32 of the tar before the part was given to `render`.
     """
@@ -43,40 +43,51 @@ class RenderedPart:
     tar_crc32: int
 
 
-def render(part: Part, source: Source, *, crc32_before: int = 0) -> RenderedPart:
+def render(
+    part: Part, source: Source, *, crc32_before: int = 0, buffer: io.BytesIO | None = None
+) -> RenderedPart:
     """Read the part's ranges from `source` and frame them.
 
-    `crc32_before` is the CRC-32 of the tar's bytes before this part. Only the last part's bytes depend on it, so that
-    the other parts can be made before it is known.
+    `crc32_before` is the CRC-32 of the tar's bytes before this part. Only the last part's bytes depend on it,
+    so that the other parts can be made before it is known. `buffer` is the body of a part that is done
+    with, to be filled anew: fresh memory for each part would cost as much time as hashing it.
     """
-    frame = _Frame(part)
-    for piece in part.pieces:
-        if isinstance(piece, SourceRange):
-            for chunk in source.read(piece.file, piece.start, piece.stop):
-                frame.write(chunk)
-        else:
-            frame.write(piece)
-    tar_crc32 = crc32_combine(crc32_before, frame.crc32, part.payload_bytes)
-    body = frame.close(gzip_trailer(tar_crc32, part.payload_stop) if part.is_last else b"")
+    body = _sized(buffer or io.BytesIO(), part.length)
     with body.getbuffer() as view:
+        frame = _Frame(part, view)
+        for piece in part.pieces:
+            if isinstance(piece, SourceRange):
+                for chunk in source.read(piece.file, piece.start, piece.stop):
+                    frame.write(chunk)
+            else:
+                frame.write(piece)
+        frame.require_full()
+        tar_crc32 = crc32_combine(crc32_before, frame.crc32, part.payload_bytes)
+        if part.is_last:
+            view[-TRAILER_BYTES:] = gzip_trailer(tar_crc32, part.payload_stop)
         crc32 = zlib.crc32(view)
+    body.seek(0)
     return RenderedPart(part.number, body, part.length, crc32, tar_crc32)
 
 
-class _Frame:
-    """A part's buffer, with the block headers in place and the payload filled in between them."""
+def _sized(body: io.BytesIO, length: int) -> io.BytesIO:
+    """The body with `length` bytes. A file is sent in small writes, each with its own time-out."""
+    body.truncate(length)
+    body.seek(length - 1)
+    body.write(b"\0")  # truncate does not lengthen
+    return body
 
-    def __init__(self, part: Part) -> None:
+
+class _Frame:
+    """A part's bytes, with the block headers in place and the payload to be filled in between them."""
+
+    def __init__(self, part: Part, view: memoryview) -> None:
         self.crc32 = 0  # of the payload written
         self._written = 0
         self._payload_bytes = part.payload_bytes
-        self._prefix = GZIP_HEADER if part.number == 1 else b""
-        self._body = io.BytesIO()
-        # A file-like body is sent in small writes, each with its own timeout; this gives it its size at once.
-        self._body.seek(part.length - 1)
-        self._body.write(b"\0")
-        self._view = self._body.getbuffer()
-        self._view[: len(self._prefix)] = self._prefix
+        self._prefix_bytes = len(GZIP_HEADER) if part.number == 1 else 0
+        self._view = view
+        self._view[: self._prefix_bytes] = GZIP_HEADER[: self._prefix_bytes]
         for start in range(0, self._payload_bytes, BLOCK_BYTES):
             position = self._position(start) - BLOCK_HEADER_BYTES
             header = block_header(min(BLOCK_BYTES, self._payload_bytes - start))
@@ -84,9 +95,10 @@ class _Frame:
 
     def _position(self, payload: int) -> int:
         """Where in the part the payload's byte stands."""
-        return len(self._prefix) + payload + BLOCK_HEADER_BYTES * (payload // BLOCK_BYTES + 1)
+        return self._prefix_bytes + payload + BLOCK_HEADER_BYTES * (payload // BLOCK_BYTES + 1)
 
     def write(self, data: bytes) -> None:
+        """Add payload."""
         if self._written + len(data) > self._payload_bytes:
             raise ValueError(f"the source gave more than the part's {self._payload_bytes} bytes")
         self.crc32 = zlib.crc32(data, self.crc32)
@@ -98,11 +110,7 @@ class _Frame:
             self._view[position : position + len(piece)] = piece
             self._written += len(piece)
 
-    def close(self, trailer: bytes) -> io.BytesIO:
+    def require_full(self) -> None:
+        """ValueError when payload is missing."""
         if self._written != self._payload_bytes:
             raise ValueError(f"the source gave {self._written} of the part's {self._payload_bytes} bytes")
-        if trailer:
-            self._view[-TRAILER_BYTES:] = trailer
-        self._view.release()
-        self._body.seek(0)
-        return self._body

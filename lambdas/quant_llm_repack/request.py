@@ -16,12 +16,13 @@ MAX_SEGMENT_BYTES = 255  # the longest file name that Linux file systems take
 _OF_CLOUDFORMATION = {"ServiceToken", "ServiceTimeout"}
 _OF_REQUEST = {"Repository", "Commit", "Files", "Bucket", "Key"}
 _OPTIONAL = {"TokenSecretArn"}
+_SHA256_OF_NOTHING = hashlib.sha256().hexdigest()
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFile:
-    """One file of the model: its path in the repository and in the archive, its bytes, their sha256 in hex."""
+    """One file of the model: its path in the repository and the archive, its bytes, their sha256 in hex."""
 
     path: str
     size: int
@@ -34,14 +35,18 @@ class SourceFile:
             raise RequestError(f"{self.path!r}: size must be 0 or more, got {self.size}")
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise RequestError(f"{self.path!r}: sha256 must be 64 lower-case hex digits, got {self.sha256!r}")
+        if self.size == 0 and self.sha256 != _SHA256_OF_NOTHING:  # an empty file is not asked of the hub
+            raise RequestError(
+                f"{self.path!r}: sha256 of an empty file must be {_SHA256_OF_NOTHING}, got {self.sha256}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactRequest:
     """One artifact: files of one commit of a hub repository, to be archived under `key` in `bucket`.
 
-    `files` are in order of path, which is their order in the archive. `token_secret_arn` names the secret of AWS
-    Secrets Manager whose text is the hub token; None for a repository that needs none.
+    `files` are in order of path, which is their order in the archive. `token_secret_arn` names the secret of
+    AWS Secrets Manager whose text is the hub token; None for a repository that needs none.
     """
 
     repository: str
@@ -57,10 +62,14 @@ class ArtifactRequest:
             raise RequestError(f"{self.repository}: an artifact needs at least one file")
         object.__setattr__(self, "files", tuple(sorted(self.files, key=lambda file: file.path)))
         _check_clashes(file.path for file in self.files)
+        if not re.fullmatch(r"(?!\.)[A-Za-z0-9._-]+(/(?!\.)[A-Za-z0-9._-]+)?", self.repository):
+            raise RequestError(f"Repository must be 'owner/name', got {self.repository!r}")
         if not re.fullmatch(r"[0-9a-f]{40}", self.commit):
             raise RequestError(f"Commit must be 40 lower-case hex digits, got {self.commit!r}")
         if self.key.startswith("/") or self.key.rpartition("/")[2] in ("", "manifest.json"):
-            raise RequestError(f"Key must name the archive, such as 'models/chat/1/model.tar.gz', got {self.key!r}")
+            raise RequestError(
+                f"Key must name the archive, such as 'models/chat/1/model.tar.gz', got {self.key!r}"
+            )
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, Any]) -> ArtifactRequest:
@@ -72,7 +81,9 @@ class ArtifactRequest:
         if missing := sorted(_OF_REQUEST - given):
             raise RequestError(f"property {missing[0]!r} is missing")
         if unknown := sorted(given - _OF_REQUEST - _OPTIONAL):
-            raise RequestError(f"property {unknown[0]!r} is not known; known are {_names(_OF_REQUEST | _OPTIONAL)}")
+            raise RequestError(
+                f"property {unknown[0]!r} is not known; known are {_names(_OF_REQUEST | _OPTIONAL)}"
+            )
         files = properties["Files"]
         if not isinstance(files, list):
             raise RequestError(f"Files must be a list, got {type(files).__name__}")
@@ -103,7 +114,7 @@ class ArtifactRequest:
 
     @property
     def digest(self) -> str:
-        """Sha256 over the files' paths, sizes and hashes: equal to the lock entry's digest, which is in the key."""
+        """Sha256 over the files' paths, sizes and hashes: the digest of the lock's entry."""
         files = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in self.files]
         canonical = json.dumps({"files": files}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
@@ -132,13 +143,11 @@ def _file(index: int, properties: Any) -> SourceFile:
     size = str(properties["Size"])
     if not re.fullmatch(r"[0-9]+", size):
         raise RequestError(f"Files[{index}].Size must be a whole number of bytes, got {properties['Size']!r}")
-    return SourceFile(
-        path=_text(properties, "Path"), size=int(size), sha256=str(properties["Sha256"])
-    )
+    return SourceFile(path=_text(properties, "Path"), size=int(size), sha256=str(properties["Sha256"]))
 
 
 def _check_path(path: str) -> None:
-    """Refuse what could leave the model directory, or what a file system or a tar reader would take another way."""
+    """Refuse what could leave the model directory, and what a file system or a reader takes another way."""
     segments = path.split("/")
     try:
         longest = max(len(segment.encode()) for segment in segments)

@@ -11,39 +11,44 @@ from quant_llm_repack.request import SourceFile
 
 
 class VerifyingSource:
-    """Passes a source's bytes on and hashes them; MismatchError at a file's last byte when it is not the lock's.
+    """Passes a source's bytes on and hashes them; MismatchError at the end of a file that isn't the lock's.
 
-    sha256 can only be computed in order: each file must be read from its first byte to its last by one worker.
+    sha256 can only be computed in order, so the files must be read one after the other, each from its first
+    byte on.
     """
 
     def __init__(self, source: Source) -> None:
         """Read from `source`."""
         self._source = source
-        self._hashes: dict[str, hashlib._Hash] = {}
-        self._hashed: dict[str, int] = {}
         self._verified: set[str] = set()
+        self._next: tuple[str, int] = ("", 0)
+        self._digest = hashlib.sha256()
 
     def read(self, file: SourceFile, start: int, stop: int) -> Iterator[bytes]:
-        """As the source's `read`; ValueError when bytes of the file were left out or are read again."""
-        if self._hashed.get(file.path, 0) != start:
-            raise ValueError(f"{file.path}: must be read in order, got byte {start} after {self._hashed.get(file.path)}")
-        digest = self._hashes.setdefault(file.path, hashlib.sha256())
+        """As the source's `read`; ValueError when it is not the range after the last one."""
+        if start == 0:
+            self._next = (file.path, 0)
+            self._digest = hashlib.sha256()
+        if self._next != (file.path, start):
+            raise ValueError(f"the next range must begin at {self._next}, got {(file.path, start)}")
         for chunk in self._source.read(file, start, stop):
-            digest.update(chunk)
+            self._digest.update(chunk)
             yield chunk
-        self._hashed[file.path] = stop
+        self._next = (file.path, stop)
         if stop == file.size:
-            require_sha256(file, digest.hexdigest())
+            require_sha256(file, self._digest.hexdigest())
             self._verified.add(file.path)
 
     def require_all(self, files: Iterable[SourceFile]) -> None:
-        """Raise MismatchError when a file was not read to its end: the last check before an archive is published."""
+        """Raise MismatchError when a file was not read to its end: the last check before publication."""
         for file in files:
             if file.size and file.path not in self._verified:
-                raise MismatchError(f"{file.path}: sha256 was not verified")
+                raise MismatchError(f"{file.path}: its sha256 was not verified")
 
 
 def require_sha256(file: SourceFile, got: str) -> None:
     """Raise MismatchError with both hashes when `got` is not the lock's."""
     if got != file.sha256:
-        raise MismatchError(f"{file.path}: sha256 of the hub's file is {got}, the lock names {file.sha256}")
+        raise MismatchError(
+            f"{file.path}: the hub's file has sha256 {got}, expected {file.sha256} of the lock"
+        )
