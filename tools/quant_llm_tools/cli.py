@@ -15,7 +15,9 @@ from quant_llm.errors import QuantLlmError
 COMMANDS = (
     "quant_llm_tools.agencies",
     "quant_llm_tools.lock.command",
+    "quant_llm_tools.artifacts.command",
     "quant_llm_tools.invoke",
+    "quant_llm_tools.local_aws.command",
 )
 """The modules of the commands, in the order of the help. Each has `register(subparsers)`, which adds a parser
 and sets its default `run`, a function of the parsed arguments that returns the exit code. What is slow to

@@ -2,9 +2,9 @@
 
     python -m quant_llm_tools.local_aws.llama_server --model FILE --host 127.0.0.1 --port 8080
 
-The process behaves like llama.cpp's: it listens before the model is loaded (`/health` answers 503 until then),
-logs to standard error, ends with 1 when an option is wrong or the model can't be loaded, and with 0 on SIGTERM.
-Options and `LLAMA_ARG_*` variables are those of `llama_server_options`.
+The process behaves like llama.cpp's: it listens before the model is loaded (`/health` answers 503 until
+then), logs to standard error, ends with 1 when an option is wrong or the model can't be loaded, and with 0 on
+SIGTERM. Options and `LLAMA_ARG_*` variables are those of `llama_server_options`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     stopped.wait()
+    # Running streams can hold the end up for llama.cpp's ping interval; a second signal doesn't wait.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
     del server  # stops its HTTP server and frees the model
     return 0
 

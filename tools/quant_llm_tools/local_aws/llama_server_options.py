@@ -1,9 +1,9 @@
 """The command line and environment of llama.cpp's `llama-server`, written down for `xllamacpp`.
 
-`xllamacpp` takes llama.cpp's parameters as an object and leaves its argument parser out. This table gives each
-option the names, the environment variable and the meaning that llama.cpp's `common/arg.cpp` gives it. An
-option that isn't here is an error: one that would be passed over in silence could deploy well on the laptop
-and differently on the GPU.
+`xllamacpp` takes llama.cpp's parameters as an object and leaves its argument parser out. This table gives
+each option the names, the environment variable and the meaning that llama.cpp's `common/arg.cpp` gives it. An
+option that isn't here is an error: one that were passed over in silence would deploy well on the laptop and
+do something else on the GPU.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Option:
 
 def parse(parameters: Parameters, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Set `parameters` from the environment first and the command line after it, as llama.cpp does."""
-    parameters.n_parallel = -1  # the server's default: as many slots as llama.cpp finds right
+    # Three defaults that llama-server has and xllamacpp hasn't.
+    parameters.port = 8080
+    parameters.n_parallel = -1  # as many slots as llama.cpp finds right
     parameters.default_template_kwargs = {"preserve_reasoning": "true"}
     _apply_environment(parameters, environment)
     position = 0
@@ -70,7 +72,7 @@ def parse(parameters: Parameters, arguments: Sequence[str], environment: Mapping
 
 
 def _apply_environment(parameters: Parameters, environment: Mapping[str, str]) -> None:
-    known = set()
+    known: set[str] = set()
     for option in OPTIONS:
         if option.environment is None:
             continue
@@ -91,7 +93,9 @@ def _apply_environment(parameters: Parameters, environment: Mapping[str, str]) -
             raise UsageError(message) from error
     unknown = sorted(name for name in environment if name.startswith("LLAMA_ARG_") and name not in known)
     if unknown:
-        raise UsageError(f"error: this llama-server does not know the environment variable {', '.join(unknown)}")
+        raise UsageError(
+            f"error: this llama-server does not know the environment variable {', '.join(unknown)}"
+        )
 
 
 def _boolean(value: str, variable: str) -> bool:
@@ -269,9 +273,7 @@ OPTIONS: tuple[Option, ...] = (
     _value("main_gpu", int, "-mg", "--main-gpu", environment="LLAMA_ARG_MAIN_GPU"),
     _value("fit_params", _on_or_off, "-fit", "--fit", environment="LLAMA_ARG_FIT"),
     _value("load_mode", _load_mode, "-lm", "--load-mode", environment="LLAMA_ARG_LOAD_MODE"),
-    Option(
-        ("--warmup",), _set("warmup", _is_on), switch=True, negative=("--no-warmup",)
-    ),
+    Option(("--warmup",), _set("warmup", _is_on), switch=True, negative=("--no-warmup",)),
     # HTTP
     _switch("endpoint_metrics", "--metrics", "LLAMA_ARG_ENDPOINT_METRICS"),
     _switch("endpoint_props", "--props", "LLAMA_ARG_ENDPOINT_PROPS"),

@@ -1,0 +1,175 @@
+"""From the lock to the answer, byte for byte, and an update that arrives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quant_llm.agency import AgencyLock
+from quant_llm.paths import ROOT
+from quant_llm_tools.demo import MESSAGES, ask, ask_streaming
+from quant_llm_tools.local_aws.hosting import find_endpoint
+from quant_llm_tools.local_aws.hosting_container import free_port
+from quant_llm_tools.local_aws.hosting_variant import HostedVariant
+from tests.e2e.conftest import REGION, Platform
+
+pytestmark = pytest.mark.e2e
+
+ENDPOINT = "default-smollm2-135m"
+LOCK = AgencyLock.read(ROOT / "agencies" / "default.lock.json").models["smollm2-135m"]
+(GGUF,) = LOCK.files
+
+
+def variant() -> HostedVariant:
+    endpoint = find_endpoint(ENDPOINT, REGION)
+    assert endpoint is not None
+    found = endpoint.choose(None)
+    assert found is not None
+    return found
+
+
+def get_json(url: str, body: object = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+        return json.load(response)
+
+
+def model_file() -> Path:
+    (path,) = variant().directory.rglob("*.gguf")
+    return path
+
+
+@contextmanager
+def llama_server(model: Path) -> Iterator[str]:
+    """llama.cpp's own server on the file, with nothing of the product in between."""
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "quant_llm_tools.local_aws.llama_server"),
+            *("--model", str(model), "--host", "127.0.0.1", "--port", str(port)),
+            *("--ctx-size", "8192", "--parallel", "4", "--threads", "1"),
+        ],
+        env={**os.environ, "LLAMA_ARG_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                get_json(f"http://127.0.0.1:{port}/health")
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "llama-server did not start"
+                assert process.poll() is None, "llama-server ended"
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def test_stack_is_complete_and_the_endpoint_in_service(deployed: Platform) -> None:
+    assert deployed.stack("default")["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+    endpoint = deployed.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    assert endpoint["EndpointStatus"] == "InService"
+
+
+def test_bytes_of_hub_archive_and_model_directory_are_the_same(deployed: Platform) -> None:
+    url = f"{deployed.aws.hub_url}/{LOCK.source.hub}/resolve/{LOCK.commit}/{GGUF.path}"
+    with urllib.request.urlopen(url) as response:  # noqa: S310 - loopback
+        from_hub = hashlib.sha256(response.read()).hexdigest()
+
+    url = deployed.outputs("default")["Smollm2135mModelDataUrl"]
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    in_archive = {}
+    with tarfile.open(
+        fileobj=deployed.client("s3").get_object(Bucket=bucket, Key=key)["Body"], mode="r|gz"
+    ) as archive:
+        for member in archive:
+            extracted = archive.extractfile(member)
+            assert extracted is not None
+            in_archive[member.name] = hashlib.sha256(extracted.read()).hexdigest()
+
+    in_model_directory = hashlib.sha256(model_file().read_bytes()).hexdigest()
+    assert in_archive == {GGUF.path: GGUF.sha256}
+    assert from_hub == in_model_directory == GGUF.sha256
+
+
+def test_greedy_answer_equals_that_of_llama_cpp_on_the_same_file(deployed: Platform) -> None:
+    runtime = deployed.client("sagemaker-runtime")
+    through_endpoint = ask(runtime, ENDPOINT)["choices"][0]["message"]["content"]
+    with llama_server(model_file()) as url:
+        direct = get_json(
+            f"{url}/v1/chat/completions", {"messages": MESSAGES, "max_tokens": 32, "temperature": 0}
+        )
+    assert "Paris" in through_endpoint
+    assert through_endpoint == direct["choices"][0]["message"]["content"]
+
+
+def test_stream_arrives_in_pieces_and_says_the_same(deployed: Platform) -> None:
+    runtime = deployed.client("sagemaker-runtime")
+    pieces = list(ask_streaming(runtime, ENDPOINT))
+    assert len(pieces) > 3
+    assert "".join(pieces) == ask(runtime, ENDPOINT)["choices"][0]["message"]["content"]
+
+
+def test_scaling_is_read_back_as_the_file_says(deployed: Platform) -> None:
+    scaling = deployed.client("application-autoscaling")
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert target["ResourceId"] == f"endpoint/{ENDPOINT}/variant/AllTraffic"
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 2)
+    (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    tracking = policy["TargetTrackingScalingPolicyConfiguration"]
+    assert tracking["TargetValue"] == 3
+    assert tracking["PredefinedMetricSpecification"] == {
+        "PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+    }
+
+
+def test_changed_context_length_arrives_in_the_running_container(deployed: Platform) -> None:
+    path = deployed.agencies / "default.yaml"
+    before = path.read_text()
+    first = variant().directory
+    too_long = {"prompt": "word " * 1500, "max_tokens": 8}
+    try:
+        path.write_text(before.replace("context_length: 2048", "context_length: 1024"))
+        result = deployed.deploy("default")
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert deployed.stack("default")["StackStatus"] == "UPDATE_COMPLETE"
+        assert variant().directory != first
+        runtime = deployed.client("sagemaker-runtime")
+        with pytest.raises(runtime.exceptions.ModelError, match="exceed_context_size_error"):
+            runtime.invoke_endpoint(
+                EndpointName=ENDPOINT, ContentType="application/json", Body=json.dumps(too_long)
+            )
+    finally:
+        path.write_text(before)
+    result = deployed.deploy("default")
+    assert result.returncode == 0, result.stdout + result.stderr
+    answer = deployed.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=ENDPOINT, ContentType="application/json", Body=json.dumps(too_long)
+    )
+    assert json.load(answer["Body"])["usage"]["completion_tokens"] > 0
+
+
+def test_deploy_without_a_change_changes_nothing(deployed: Platform) -> None:
+    before = variant().directory
+    result = deployed.deploy("default")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "no changes" in result.stdout + result.stderr
+    assert variant().directory == before

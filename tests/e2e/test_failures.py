@@ -1,0 +1,211 @@
+"""What goes wrong on purpose ends in one clear sentence on the stack and the endpoint, soon after."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quant_llm.agency import AgencyLock
+from quant_llm.paths import ROOT
+from tests.e2e.conftest import Platform
+
+pytestmark = pytest.mark.e2e
+
+LOCK = AgencyLock.read(ROOT / "agencies" / "default.lock.json").models["smollm2-135m"]
+(GGUF,) = LOCK.files
+
+
+def deploy_and_fail(platform: Platform, agency: str, *, within: float = 60) -> list[str]:
+    """Deploy, expect a failure and a rollback; returns the reasons of the stack's failed events."""
+    started = time.monotonic()
+    result = platform.deploy(agency)
+    seconds = time.monotonic() - started
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert platform.stack(agency)["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert seconds < within, f"{seconds:.0f} s"
+    reasons = platform.failures(agency)
+    assert reasons[0] in " ".join((result.stdout + result.stderr).split()) or any(
+        reason[:40] in result.stdout + result.stderr for reason in reasons
+    )
+    return reasons
+
+
+def objects(platform: Platform) -> set[str]:
+    s3 = platform.client("s3")
+    return {
+        f"{bucket['Name']}/{entry['Key']}"
+        for bucket in s3.list_buckets()["Buckets"]
+        for entry in s3.list_objects_v2(Bucket=bucket["Name"], Prefix="models/").get("Contents", [])
+    }
+
+
+def change_lock(path: Path, old: str, new: str) -> None:
+    lock = path.with_suffix(".lock.json")
+    text = lock.read_text()
+    assert old in text
+    lock.write_text(text.replace(old, new))
+
+
+def test_wrong_sha256_in_the_lock_fails_the_deploy_and_publishes_nothing(platform: Platform) -> None:
+    path = platform.write_agency("wrong-hash")
+    wrong = "0" * 64
+    change_lock(path, GGUF.sha256, wrong)
+    before = objects(platform)
+    reasons = deploy_and_fail(platform, "wrong-hash")
+    assert any(GGUF.path in reason and wrong in reason and GGUF.sha256 in reason for reason in reasons), (
+        reasons
+    )
+    assert objects(platform) == before
+    s3 = platform.client("s3")
+    for bucket in s3.list_buckets()["Buckets"]:
+        assert not s3.list_multipart_uploads(Bucket=bucket["Name"]).get("Uploads")
+
+
+@pytest.mark.parametrize(("status", "said"), [(404, "404"), (401, "401")])
+def test_hub_that_refuses_fails_the_deploy_with_its_answer(
+    platform: Platform, status: int, said: str
+) -> None:
+    agency = f"hub-{status}"
+    platform.write_agency(agency)
+    with platform.aws.hub.faults.failing(f"*/resolve/*{GGUF.path}", status=status):
+        reasons = deploy_and_fail(platform, agency)
+    assert any(said in reason and GGUF.path in reason for reason in reasons), reasons
+
+
+def test_hub_that_fails_three_times_and_then_answers_is_no_failure(platform: Platform) -> None:
+    platform.write_agency("hub-503")
+    with platform.aws.hub.faults.failing(f"*/resolve/*{GGUF.path}", status=503, times=3):
+        result = platform.deploy("hub-503")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_container_that_exits_at_start_is_the_reason_on_the_stack(platform: Platform) -> None:
+    path = platform.write_agency(
+        "bad-option",
+        ("    scaling:", '    environment: {LLAMA_ARG_CTX_SHIFTS: "1"}\n    scaling:'),
+    )
+    assert path.exists()
+    reasons = deploy_and_fail(platform, "bad-option")
+    assert any("LLAMA_ARG_CTX_SHIFTS" in reason for reason in reasons), reasons
+
+
+def put_archive(platform: Platform, folder: Path, name: str, files: dict[str, bytes]) -> str:
+    """Upload a model.tar.gz of these files by hand; returns its URL."""
+    archive = folder / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+            tar.add(folder / file, file)
+    bucket = platform.outputs("default")["ModelBucketName"]
+    platform.client("s3").upload_file(str(archive), bucket, f"by-hand/{name}/model.tar.gz")
+    return f"s3://{bucket}/by-hand/{name}/model.tar.gz"
+
+
+def deployed_model(platform: Platform) -> dict[str, Any]:
+    """The Model behind the default agency's endpoint."""
+    sagemaker = platform.client("sagemaker")
+    configuration = sagemaker.describe_endpoint(EndpointName="default-smollm2-135m")["EndpointConfigName"]
+    (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName=configuration)["ProductionVariants"]
+    model: dict[str, Any] = sagemaker.describe_model(ModelName=variant["ModelName"])
+    return model
+
+
+def variant(model_name: object) -> dict[str, object]:
+    return {
+        "VariantName": "AllTraffic",
+        "ModelName": model_name,
+        "InstanceType": "ml.g4dn.xlarge",
+        "InitialInstanceCount": 1,
+        "InitialVariantWeight": 1,
+    }
+
+
+def wait_while(read: Callable[[], str], *, ending: str) -> str:
+    """Wait while the status has this ending, 30 s at most; returns the next one."""
+    started = time.monotonic()
+    while (status := read()).endswith(ending):
+        assert time.monotonic() - started < 30
+        time.sleep(0.2)
+    return status
+
+
+UNCLEAR_MODELS = pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"README.md": b"no weights here"}, "README.md"),
+        ({"a.Q4_1.gguf": b"GGUF", "b.Q8_0.gguf": b"GGUF"}, "a.Q4_1.gguf"),
+    ],
+    ids=["gguf-missing", "two-ggufs-and-no-MODEL"],
+)
+
+
+@UNCLEAR_MODELS
+def test_artifact_without_one_clear_model_is_the_reason_on_the_endpoint(
+    deployed: Platform, tmp_path: Path, files: dict[str, bytes], said: str
+) -> None:
+    name = f"endpoint-{len(files)}"
+    url = put_archive(deployed, tmp_path, name, files)
+    model, sagemaker = deployed_model(deployed), deployed.client("sagemaker")
+    sagemaker.create_model(
+        ModelName=name,
+        ExecutionRoleArn=model["ExecutionRoleArn"],
+        PrimaryContainer={"Image": model["PrimaryContainer"]["Image"], "ModelDataUrl": url},
+    )
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant(name)])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    status = wait_while(
+        lambda: str(sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]), ending="Creating"
+    )
+    reason = sagemaker.describe_endpoint(EndpointName=name)["FailureReason"]
+    sagemaker.delete_endpoint(EndpointName=name)
+    assert status == "Failed"
+    assert said in reason
+    assert "exited with code 3" in reason
+
+
+@UNCLEAR_MODELS
+def test_artifact_without_one_clear_model_is_the_reason_on_the_stack(
+    deployed: Platform, tmp_path: Path, files: dict[str, bytes], said: str
+) -> None:
+    name = f"stack-{len(files)}"
+    url = put_archive(deployed, tmp_path, name, files)
+    model = deployed_model(deployed)
+    template = {
+        "Resources": {
+            "Model": {
+                "Type": "AWS::SageMaker::Model",
+                "Properties": {
+                    "ExecutionRoleArn": model["ExecutionRoleArn"],
+                    "PrimaryContainer": {"Image": model["PrimaryContainer"]["Image"], "ModelDataUrl": url},
+                },
+            },
+            "Configuration": {
+                "Type": "AWS::SageMaker::EndpointConfig",
+                "Properties": {"ProductionVariants": [variant({"Fn::GetAtt": ["Model", "ModelName"]})]},
+            },
+            "Endpoint": {
+                "Type": "AWS::SageMaker::Endpoint",
+                "Properties": {"EndpointConfigName": {"Fn::GetAtt": ["Configuration", "EndpointConfigName"]}},
+            },
+        }
+    }
+    cloudformation = deployed.client("cloudformation")
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
+    status = wait_while(
+        lambda: str(cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]),
+        ending="IN_PROGRESS",
+    )
+    reasons = [
+        event["ResourceStatusReason"]
+        for event in cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        if event["LogicalResourceId"] == "Endpoint" and event["ResourceStatus"] == "CREATE_FAILED"
+    ]
+    assert status == "ROLLBACK_COMPLETE"
+    assert said in reasons[0]
+    assert "exited with code 3" in reasons[0]

@@ -1,0 +1,158 @@
+"""`quantllm local` as it is typed: up, status, env, down, and what is left when the process is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+import urllib3
+
+from quant_llm.paths import ROOT
+from quant_llm_tools.local_aws.state import running
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    quantllm(tmp_path, "down")
+
+
+def quantllm(directory: Path, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "quant_llm_tools.cli",
+            "local",
+            action,
+            "--directory",
+            str(directory),
+            *arguments,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def process_id(directory: Path) -> int:
+    state = running(directory)
+    assert state is not None
+    return state.pid
+
+
+def test_it_runs_in_the_background_until_it_is_told_to_stop(directory: Path) -> None:
+    up = quantllm(directory, "up")
+    assert up.returncode == 0, up.stderr
+    assert "embedded AWS:  http://localhost:" in up.stdout
+    state = running(directory)
+    assert state is not None
+    assert urllib3.request("GET", f"{state.hub_url}/api/models/quantllm-test/tiny-gguf").status == 200
+
+    again = quantllm(directory, "up")
+    assert again.returncode == 0
+    assert again.stdout == f"already running: {state.endpoint_url} (process {state.pid})\n"
+
+    lines = dict(
+        line.removeprefix("export ").split("=", 1)
+        for line in quantllm(directory, "env").stdout.split("\n")[:-1]
+    )
+    assert lines["AWS_ENDPOINT_URL"] == lines["AWS_ENDPOINT_URL_S3"] == state.endpoint_url
+    assert lines["HF_ENDPOINT"] == state.hub_url
+    assert json.loads(quantllm(directory, "env", "--json").stdout) == lines
+    assert set(lines) == {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_EC2_METADATA_DISABLED",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_REGION",
+        "AWS_SECRET_ACCESS_KEY",
+        "HF_ENDPOINT",
+    }
+
+    status = quantllm(directory, "status")
+    assert status.returncode == 0
+    assert "stacks: none" in status.stdout
+    document = json.loads(quantllm(directory, "status", "--json").stdout)
+    assert (document["running"], document["stacks"], document["endpoints"]) == (True, [], [])
+
+    down = quantllm(directory, "down")
+    assert (down.returncode, down.stdout) == (0, "stopped\n")
+    assert not state.alive
+    assert not list(directory.glob("quantllm-local-*"))
+    after = quantllm(directory, "status")
+    assert (after.returncode, after.stdout) == (1, "not running\n")
+    assert json.loads(quantllm(directory, "status", "--json").stdout) == {"running": False}
+    env = quantllm(directory, "env")
+    assert env.returncode == 1
+    assert env.stderr == "the embedded AWS is not running: start it with `quantllm local up`\n"
+
+
+def test_stacks_and_endpoints_are_in_the_status(directory: Path) -> None:
+    quantllm(directory, "up")
+    state = running(directory)
+    assert state is not None
+    template = {"Resources": {"Job": {"Type": "AWS::Glue::Job"}}}
+    cloudformation = boto3.client(
+        "cloudformation",
+        region_name="eu-west-1",
+        endpoint_url=state.endpoint_url,
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    )
+    cloudformation.create_stack(StackName="shown", TemplateBody=json.dumps(template))
+    cloudformation.close()
+    deadline = time.monotonic() + 10
+    while "ROLLBACK_COMPLETE" not in (shown := quantllm(directory, "status").stdout):
+        assert time.monotonic() < deadline, shown
+    assert "shown (123456789012, eu-west-1) ROLLBACK_COMPLETE" in shown
+
+
+def test_what_a_killed_one_left_is_cleared_away(directory: Path) -> None:
+    quantllm(directory, "up")
+    killed = process_id(directory)
+    os.kill(killed, signal.SIGKILL)
+    while running(directory) is not None:
+        time.sleep(0.02)
+    assert list(directory.glob("quantllm-local-*"))
+    assert quantllm(directory, "down").stdout == "not running\n"
+    up = quantllm(directory, "up")
+    assert up.returncode == 0, up.stderr
+    assert process_id(directory) != killed
+    assert len(list(directory.glob("quantllm-local-*"))) == 1
+
+
+def test_a_port_that_is_taken_is_said_and_leaves_nothing(directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        up = quantllm(directory, "up", "--port", str(taken.getsockname()[1]))
+    assert up.returncode == 1
+    assert "the embedded AWS did not start" in up.stderr
+    assert "in use" in up.stderr
+    assert running(directory) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_in_the_foreground_it_stops_at_a_signal(directory: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "quant_llm_tools.cli", "local", "up", "--foreground"]
+    with subprocess.Popen(
+        [*command, "--directory", str(directory)], cwd=ROOT, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 30
+        while running(directory) is None:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(20) == 0
+    assert running(directory) is None

@@ -1,0 +1,184 @@
+"""`quantllm invoke` on a fake endpoint."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EventStreamError
+
+from quant_llm_tools import invoke
+from quant_llm_tools.cli import main
+
+CHAT = {"choices": [{"message": {"role": "assistant", "content": "Paris."}}], "usage": {"total_tokens": 9}}
+
+
+class FakeRuntime:
+    """An endpoint that answers with what it is given and keeps what it was asked."""
+
+    def __init__(self, answer: bytes = b"", parts: Sequence[bytes | Exception] = ()) -> None:
+        self.answer = answer
+        self.parts = parts
+        self.bodies: list[Any] = []
+
+    def invoke_endpoint(self, *, EndpointName: str, ContentType: str, Body: str) -> dict[str, Any]:
+        assert (EndpointName, ContentType) == ("moh-chat", "application/json")
+        self.bodies.append(json.loads(Body))
+        return {"Body": io.BytesIO(self.answer)}
+
+    def invoke_endpoint_with_response_stream(self, **request: str) -> dict[str, Any]:
+        self.invoke_endpoint(**request)
+
+        def events() -> Any:
+            for part in self.parts:
+                if isinstance(part, Exception):
+                    raise part
+                yield {"PayloadPart": {"Bytes": part}}
+
+        return {"Body": events()}  # a generator has botocore's close() as well
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
+    fake = FakeRuntime(json.dumps(CHAT).encode())
+    monkeypatch.setattr(invoke, "_client", lambda region: fake)
+    return fake
+
+
+def sse(*texts: str) -> bytes:
+    events = [json.dumps({"choices": [{"delta": {"content": text}}]}) for text in texts]
+    return "".join(f"data: {event}\n\n" for event in events).encode()
+
+
+def test_prompt_becomes_a_chat_and_the_text_is_printed(
+    runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["invoke", "moh-chat", "Capital of France?", "--system", "Be brief.", "--max-tokens", "9"]) == 0
+    )
+    assert capsys.readouterr().out == "Paris.\n"
+    assert runtime.bodies == [
+        {
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "Capital of France?"},
+            ],
+            "max_tokens": 9,
+        }
+    ]
+
+
+@pytest.mark.usefixtures("runtime")
+def test_json_is_the_whole_response(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["invoke", "moh-chat", "?", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == CHAT
+
+
+def test_body_from_a_file_is_sent_as_it_is(runtime: FakeRuntime, tmp_path: Path) -> None:
+    body = tmp_path / "body.json"
+    body.write_text('{"prompt": "x", "temperature": 0}')
+    assert main(["invoke", "moh-chat", "--body", str(body)]) == 0
+    assert runtime.bodies == [{"prompt": "x", "temperature": 0}]
+
+
+def test_stream_is_printed_whatever_the_parts_cut_through(
+    runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = sse("The ", "capital ", "is ", "Zürich") + b"data: [DONE]\n\n"
+    runtime.parts = [data[start : start + 7] for start in range(0, len(data), 7)]
+    assert main(["invoke", "moh-chat", "?", "--stream"]) == 0
+    assert capsys.readouterr().out == "The capital is Zürich\n"
+    assert runtime.bodies[0]["stream"] is True
+
+
+def test_stream_as_json_is_one_event_a_line(runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]) -> None:
+    runtime.parts = [sse("a", "b")]
+    assert main(["invoke", "moh-chat", "?", "--stream", "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [invoke.text_of(json.loads(line)) for line in lines] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("response", "text"),
+    [
+        (CHAT, "Paris."),
+        ({"choices": [{"text": "done"}]}, "done"),
+        ({"content": "native"}, "native"),
+        ({"choices": [{"delta": {"role": "assistant", "content": None}}]}, ""),
+        ({"data": [0.1]}, ""),
+    ],
+)
+def test_text_is_found_in_each_form_of_answer(response: dict[str, Any], text: str) -> None:
+    assert invoke.text_of(response) == text
+
+
+def test_error_of_the_endpoint_is_one_line_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(FakeRuntime):
+        def invoke_endpoint(self, **_: str) -> dict[str, Any]:
+            raise ClientError(
+                {"Error": {"Code": "ModelError", "Message": "out of context"}}, "InvokeEndpoint"
+            )
+
+    monkeypatch.setattr(invoke, "_client", lambda region: Broken())
+    assert main(["invoke", "moh-chat", "?"]) == 1
+    assert capsys.readouterr().err == "endpoint 'moh-chat' answered ModelError: out of context\n"
+
+
+def test_stream_that_breaks_off_is_an_error_after_its_text(
+    runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = EventStreamError({"Error": {"Code": "ModelStreamError", "Message": "gone"}}, "Stream")
+    runtime.parts = [sse("The "), broken]
+    assert main(["invoke", "moh-chat", "?", "--stream"]) == 1
+    output = capsys.readouterr()
+    assert output.out == "The "
+    assert "ModelStreamError: gone" in output.err
+
+
+def test_error_event_of_the_engine_ends_the_stream(
+    runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime.parts = [sse("The "), b'data: {"error": {"code": 500, "message": "slot lost"}}\n\n']
+    assert main(["invoke", "moh-chat", "?", "--stream"]) == 1
+    assert "slot lost" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [("{", "is not JSON"), ("[1]", "must be a JSON object, got list"), (None, "can't be read")],
+)
+def test_wrong_body_file_is_an_error(
+    runtime: FakeRuntime,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: str | None,
+    complaint: str,
+) -> None:
+    body = tmp_path / "body.json"
+    if content is not None:
+        body.write_text(content)
+    assert main(["invoke", "moh-chat", "--body", str(body)]) == 1
+    assert complaint in capsys.readouterr().err
+    assert runtime.bodies == []
+
+
+def test_answer_that_is_no_json_is_an_error(runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]) -> None:
+    runtime.answer = b"<html>"
+    assert main(["invoke", "moh-chat", "?"]) == 1
+    assert "no JSON" in capsys.readouterr().err
+
+
+def test_missing_region_is_an_error_that_says_where_to_give_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    assert main(["invoke", "moh-chat", "?"]) == 1
+    assert "expected --region" in capsys.readouterr().err

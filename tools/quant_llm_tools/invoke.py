@@ -1,0 +1,167 @@
+"""`quantllm invoke`: call an endpoint from the terminal, whole or as a stream."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quant_llm.errors import QuantLlmError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+
+Json = dict[str, Any]
+
+# Longer than SageMaker lets a stream last, so that the error is SageMaker's and not a guess of the client's.
+_READ_TIMEOUT = 500
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "invoke",
+        help="send a prompt to an endpoint",
+        description="Send a chat prompt, or a request body of your own, to an endpoint.",
+    )
+    parser.add_argument("endpoint", metavar="ENDPOINT", help="the endpoint's name, <agency>-<model>")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("prompt", metavar="PROMPT", nargs="?", help="the user's message")
+    what.add_argument("--body", metavar="FILE", help="a JSON request body, or - to read it from stdin")
+    parser.add_argument("--system", metavar="TEXT", help="the system message, with PROMPT")
+    parser.add_argument("--max-tokens", metavar="N", type=int, help="at most this many tokens, with PROMPT")
+    parser.add_argument("--region", help="the endpoint's region (default: that of the AWS profile)")
+    parser.add_argument("--stream", action="store_true", help="print the answer as it is generated")
+    parser.add_argument(
+        "--json", action="store_true", help="print the whole response, or each event, as JSON"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the answer; QuantLlmError if the endpoint can't be reached or answers with an error."""
+    from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
+
+    body = request_body(arguments)
+    try:
+        client = _client(arguments.region)
+        if arguments.stream:
+            _print_stream(events(client, arguments.endpoint, body), as_json=arguments.json)
+        else:
+            _print_whole(whole(client, arguments.endpoint, body), as_json=arguments.json)
+    except (ClientError, EventStreamError) as error:
+        details = error.response["Error"]
+        raise QuantLlmError(
+            f"endpoint '{arguments.endpoint}' answered {details['Code']}: {details['Message']}"
+        ) from error
+    except BotoCoreError as error:
+        raise QuantLlmError(f"endpoint '{arguments.endpoint}' was not reached: {error}") from error
+    return 0
+
+
+def request_body(arguments: argparse.Namespace) -> Json:
+    """The request: the file's, or a chat of the system message and the prompt."""
+    if arguments.body is not None:
+        body = _read_body(arguments.body)
+    else:
+        system = [] if arguments.system is None else [{"role": "system", "content": arguments.system}]
+        body = {"messages": [*system, {"role": "user", "content": arguments.prompt}]}
+        if arguments.max_tokens is not None:
+            body["max_tokens"] = arguments.max_tokens
+    return {**body, "stream": True} if arguments.stream else body
+
+
+def _read_body(path: str) -> Json:
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        body = json.loads(text)
+    except OSError as error:
+        raise QuantLlmError(f"request body {path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise QuantLlmError(f"request body {path} is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise QuantLlmError(f"request body {path} must be a JSON object, got {type(body).__name__}")
+    return body
+
+
+def _client(region: str | None) -> SageMakerRuntimeClient:
+    import boto3
+    from botocore.config import Config
+
+    session = boto3.Session(region_name=region)
+    if session.region_name is None:
+        raise QuantLlmError("no AWS region, expected --region, AWS_DEFAULT_REGION or one in the AWS profile")
+    client: SageMakerRuntimeClient = session.client(
+        "sagemaker-runtime", config=Config(read_timeout=_READ_TIMEOUT)
+    )
+    return client
+
+
+def whole(client: SageMakerRuntimeClient, endpoint: str, body: Json) -> Json:
+    """The endpoint's whole response."""
+    answer = client.invoke_endpoint(
+        EndpointName=endpoint, ContentType="application/json", Body=json.dumps(body)
+    )
+    text = answer["Body"].read()
+    try:
+        response = json.loads(text)
+    except ValueError:
+        response = None
+    if not isinstance(response, dict):
+        raise QuantLlmError(f"endpoint '{endpoint}' answered with something that is no JSON: {text[:200]!r}")
+    return response
+
+
+def events(client: SageMakerRuntimeClient, endpoint: str, body: Json) -> Iterator[Json]:
+    """The events of a streamed response as they come."""
+    answer = client.invoke_endpoint_with_response_stream(
+        EndpointName=endpoint, ContentType="application/json", Body=json.dumps(body)
+    )
+    with contextlib.closing(answer["Body"]) as stream:
+        parts = (event["PayloadPart"]["Bytes"] for event in stream if "PayloadPart" in event)
+        yield from server_sent_events(parts)
+
+
+def server_sent_events(parts: Iterable[bytes]) -> Iterator[Json]:
+    """The JSON events (`data: {…}`) in a stream whose parts begin and end anywhere.
+
+    >>> list(server_sent_events([b'data: {"a"', b': 1}\\n\\nda', b'ta: [DONE]\\n\\n']))
+    [{'a': 1}]
+    """
+    rest = b""
+    for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            data = line.removeprefix(b"data:").strip()
+            if line.startswith(b"data:") and data != b"[DONE]":
+                yield json.loads(data)
+
+
+def text_of(response: Json) -> str:
+    """The text in a response or an event: chat, completion, or llama.cpp's own form; "" if it has none."""
+    choices = response.get("choices")
+    if not choices:
+        return str(response.get("content") or "")
+    message = choices[0].get("delta") or choices[0].get("message") or {}
+    return str(message.get("content") or choices[0].get("text") or "")
+
+
+def _print_whole(response: Json, *, as_json: bool) -> None:
+    text = text_of(response)
+    print(json.dumps(response) if as_json or not text else text)
+
+
+def _print_stream(stream: Iterable[Json], *, as_json: bool) -> None:
+    for event in stream:
+        if "error" in event:
+            raise QuantLlmError(f"the stream ended with an error: {json.dumps(event['error'])}")
+        if as_json:
+            print(json.dumps(event), flush=True)
+        else:
+            print(text_of(event), end="", flush=True)
+    if not as_json:
+        print()

@@ -1,0 +1,1 @@
+"""CloudFormation, executed for real: change sets, dependency order, events, replacement, rollback."""

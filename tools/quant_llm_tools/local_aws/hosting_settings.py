@@ -1,0 +1,50 @@
+"""How the embedded AWS hosts endpoints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_TOOLS = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostingSettings:
+    """Settings of hosting; times are in seconds.
+
+    `state_directory` receives models and scratch files of the containers. `s3_client` gives a region's client
+    of the embedded AWS's own S3, where models come from. `stop_seconds` lie between SIGTERM and SIGKILL
+    (SageMaker: 30), `restart_seconds` before each new start of a container that died. A model may take
+    `response_seconds` to answer whole (SageMaker: 60), `stream_seconds` to end a stream (SageMaker: 480).
+    """
+
+    state_directory: Path
+    s3_client: Callable[[str], S3Client]
+    stop_seconds: float = 30
+    restart_seconds: tuple[float, ...] = (1, 4)
+    response_seconds: float = 60
+    stream_seconds: float = 480
+
+    @property
+    def endpoints_directory(self) -> Path:
+        """`<endpoint>/<instance>/model` below it is what a container sees as /opt/ml/model."""
+        return self.state_directory / "endpoints"
+
+    @property
+    def programs_directory(self) -> Path:
+        """The folder that stands first in a container's PATH."""
+        return self.state_directory / "bin"
+
+    def write_programs(self) -> None:
+        """Write the `llama-server` that a container finds in its PATH."""
+        self.programs_directory.mkdir(parents=True, exist_ok=True)
+        program = self.programs_directory / "llama-server"
+        command = f"'{sys.executable}' -m quant_llm_tools.local_aws.llama_server"
+        program.write_text(f"#!/bin/sh\nPYTHONPATH='{_TOOLS}' exec {command} \"$@\"\n", encoding="utf-8")
+        program.chmod(0o755)

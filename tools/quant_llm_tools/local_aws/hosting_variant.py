@@ -1,0 +1,204 @@
+"""A production variant that is hosted: its model on disk, its container, and what to do when that dies."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quant_llm_tools.local_aws import images
+from quant_llm_tools.local_aws.hosting_container import Container, free_port
+from quant_llm_tools.local_aws.hosting_errors import DeploymentFailed
+from quant_llm_tools.local_aws.hosting_image import ImageConfiguration, read_image
+from quant_llm_tools.local_aws.hosting_logs import LogStream
+from quant_llm_tools.local_aws.hosting_model_data import fetch_model_data, remove_model_data
+from quant_llm_tools.local_aws.hosting_settings import HostingSettings
+
+# What SageMaker waits when the endpoint configuration doesn't say, in seconds.
+_DOWNLOAD_TIMEOUT = 3600
+_STARTUP_TIMEOUT = 480
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class HostedVariant:
+    """One deployment of a production variant; an update of the endpoint makes a new one.
+
+    `definition` is the Model's container definition, `variant` the entry in the endpoint configuration.
+    `unavailable` says why no request can be answered at the moment, or is None.
+    """
+
+    def __init__(
+        self,
+        *,
+        definition: Mapping[str, Any],
+        variant: Mapping[str, Any],
+        account: str,
+        region: str,
+        endpoint: str,
+        settings: HostingSettings,
+    ) -> None:
+        self.name: str = variant["VariantName"]
+        self.image_uri: str = definition["Image"]
+        self.resolved_image: str | None = None  # by digest, known when the image has been found
+        self.unavailable: str | None = "the container has not been healthy yet"
+        instance = f"i-{secrets.token_hex(9)[1:]}"
+        self.directory = settings.endpoints_directory / endpoint / instance
+        self.log = LogStream(
+            account=account, region=region, endpoint=endpoint, stream=f"{self.name}/{instance}"
+        )
+        self._definition = definition
+        self._variant = variant
+        self._region = region
+        self._settings = settings
+        # Short, because the path of a Unix socket has room for about a hundred characters.
+        self._scratch = tempfile.TemporaryDirectory(prefix="quantllm-", ignore_cleanup_errors=True)
+        self._container: Container | None = None
+        self._changing = threading.Lock()
+        self._stopping = threading.Event()
+
+    @property
+    def port(self) -> int:
+        """The port of loopback on which the container listens, 0 before there is one; restarts change it."""
+        return self._container.port if self._container else 0
+
+    def deploy(self) -> None:
+        """Fetch the model, start the container and wait until it is healthy. Raises DeploymentFailed."""
+        image = self._find_image()
+        configuration = read_image(image.context)
+        (self.directory / "home").mkdir(parents=True)
+        self._fetch_model()
+        if self._variant.get("InitialInstanceCount", 1) > 1:
+            self.log.write("The embedded AWS runs one container, whatever the instance count.")
+        self._start(image, configuration)
+        keeper = threading.Thread(target=self._keep_running, args=(image, configuration), daemon=True)
+        keeper.start()
+
+    def _find_image(self) -> images.LocalImage:
+        image = images.resolve(self.image_uri)
+        if image is None:
+            raise DeploymentFailed(
+                f"The image '{self.image_uri}' does not exist, or it was not built by the embedded AWS."
+            )
+        repository = re.sub(r"(@.*|:[^/]*)$", "", self.image_uri)
+        self.resolved_image = f"{repository}@{image.digest}"
+        return image
+
+    def _fetch_model(self) -> None:
+        model = self.directory / "model"
+        url = self._definition.get("ModelDataUrl")
+        if url is None:
+            if "ModelDataSource" in self._definition:
+                raise DeploymentFailed("The embedded AWS reads ModelDataUrl, the model has ModelDataSource.")
+            model.mkdir()
+            return
+        timeout = self._variant.get("ModelDataDownloadTimeoutInSeconds", _DOWNLOAD_TIMEOUT)
+        s3 = self._settings.s3_client(self._region)
+        fetch_model_data(s3, url, model, timeout=timeout, cancelled=self._stopping)
+        self.log.write(f"Unpacked {url} into {model}")
+
+    def _start(self, image: images.LocalImage, configuration: ImageConfiguration) -> None:
+        port = free_port()
+        command = [
+            sys.executable if word in ("python", "python3") else word for word in configuration.entrypoint
+        ]
+        environment = container_environment(
+            image=configuration.environment,
+            model=self._definition.get("Environment") or {},
+            directory=self.directory,
+            scratch=Path(self._scratch.name),
+            packages=image.context / "sagemaker",
+            programs=self._settings.programs_directory,
+            region=self._region,
+            port=port,
+        )
+        with self._changing:
+            if self._stopping.is_set():
+                raise DeploymentFailed("The endpoint is being deleted.")
+            self._container = container = Container(
+                [*command, "serve"],
+                environment=environment,
+                directory=self.directory / "home",
+                port=port,
+                log=self.log.write,
+            )
+        timeout = self._variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _STARTUP_TIMEOUT)
+        container.wait_until_healthy(variant=self.name, timeout=timeout)
+        self.unavailable = None
+
+    def _keep_running(self, image: images.LocalImage, configuration: ImageConfiguration) -> None:
+        """Start the container again when it dies, as often as the settings say."""
+        for pause in self._settings.restart_seconds:
+            if not self._died():
+                return
+            self.log.write(f"{self.unavailable}. It is started again in {pause:g} seconds.")
+            if self._stopping.wait(pause):
+                return
+            try:
+                self._start(image, configuration)
+            except DeploymentFailed as error:
+                self.unavailable = str(error)
+        if self._died():
+            self.unavailable = f"{self.unavailable}. It is not started again: update or delete the endpoint."
+            self.log.write(self.unavailable)
+
+    def _died(self) -> bool:
+        """Block until the container ends; True if nobody had asked it to."""
+        assert self._container is not None  # noqa: S101 - for the type checker: deploy has started it
+        ending = self._container.wait()
+        if self._stopping.is_set():
+            return False
+        self.unavailable = ending
+        return True
+
+    def stop(self, *, drain: bool = True) -> None:
+        """End the container, with time to `drain` running requests, and remove model and scratch files."""
+        self._stopping.set()
+        self.unavailable = "the endpoint has no running container"
+        with self._changing:
+            if self._container is not None:
+                self._container.stop(self._settings.stop_seconds if drain else 0)
+        remove_model_data(self.directory)
+        self._scratch.cleanup()
+
+
+def container_environment(
+    *,
+    image: Mapping[str, str],
+    model: Mapping[str, str],
+    directory: Path,
+    scratch: Path,
+    packages: Path,
+    programs: Path,
+    region: str,
+    port: int,
+) -> dict[str, str]:
+    """All that a container's process gets: nothing of the embedded AWS's own environment reaches it.
+
+    The Model's variables win over the image's, and what SageMaker and this machine dictate over both.
+    `directory` holds `model` and `home`, `scratch` is for temporary files, `packages` has the entrypoint's
+    code and `programs` the `llama-server`.
+    """
+    return {
+        # Two cores, other work beside it: llama.cpp with more threads than idle cores falls to a fraction.
+        "LLAMA_ARG_THREADS": "1",
+        **image,
+        **model,
+        "AWS_REGION": region,
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+        "SM_MODEL_DIR": str(directory / "model"),
+        # A container's port is its own; this one is the machine's, so nobody outside may reach it.
+        "SERVING_BIND_ADDRESS": "127.0.0.1",
+        "HOME": str(directory / "home"),
+        "TMPDIR": str(scratch),
+        "PATH": os.pathsep.join((str(programs), str(Path(sys.executable).parent), _SYSTEM_PATH)),
+        "PYTHONPATH": str(packages),
+        "PYTHONDONTWRITEBYTECODE": "1",  # an image is not written to
+        "PYTHONUNBUFFERED": "1",
+    }
