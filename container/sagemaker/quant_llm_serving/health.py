@@ -1,0 +1,88 @@
+"""Whether the container is fit to serve: what `/ping` answers, and the watch over the engine behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from pathlib import Path
+
+from quant_llm_serving.errors import EngineError
+from quant_llm_serving.log import Log
+from quant_llm_serving.proxy import EngineUnreachable, call
+from quant_llm_serving.routes import COMPLETIONS, EMBEDDINGS, Abilities
+
+_LOADING_INTERVAL = 0.1
+_WATCH_INTERVAL = 1.0
+
+
+class Health:
+    """Three things that must be so: a token was generated, no SIGTERM came, and the engine answers."""
+
+    def __init__(self) -> None:
+        """The state at the start: loading."""
+        self.ready = False
+        self.draining = False
+        self.answering = True
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the container takes no work at the moment, or None if it does."""
+        if self.draining:
+            return "the container is shutting down"
+        if not self.ready:
+            return "the model is being loaded"
+        if not self.answering:
+            return "the engine does not answer its health check"
+        return None
+
+
+async def watch(health: Health, socket: Path, abilities: Abilities, timeout: float, log: Log) -> None:
+    """Keep `health` true to the engine, for ever. An answer that takes over `timeout` seconds doesn't count.
+
+    Raises EngineError if the loaded engine can't generate.
+    """
+    while not await _is_healthy(socket, timeout):
+        await asyncio.sleep(_LOADING_INTERVAL)
+    await _generate_one_token(socket, abilities)
+    health.ready = True
+    log.event("ready: the first token was generated")
+    while True:
+        await asyncio.sleep(_WATCH_INTERVAL)
+        answering = await _is_healthy(socket, timeout)
+        if answering != health.answering:
+            health.answering = answering
+            if answering:
+                log.event("the engine answers again")
+            else:
+                log.event(f"the engine left a health check unanswered for {timeout:g} s", level="error")
+
+
+async def _is_healthy(socket: Path, timeout: float) -> bool:
+    try:
+        status, _ = await asyncio.wait_for(call(socket, "GET", "/health"), timeout)
+    except (EngineUnreachable, TimeoutError):
+        return False
+    return status == HTTPStatus.OK
+
+
+async def _generate_one_token(socket: Path, abilities: Abilities) -> None:
+    """The proof that weights, GPU and tokenizer work together; the first request is then not the slowest."""
+    path = EMBEDDINGS if EMBEDDINGS in abilities.routes else COMPLETIONS
+    body = {"input": "1"} if path == EMBEDDINGS else {"prompt": "1", "max_tokens": 1, "temperature": 0}
+    try:
+        status, answer = await call(socket, "POST", path, json.dumps(body).encode())
+    except EngineUnreachable as error:
+        raise EngineError(f"the engine ended while it generated its first token: {error}") from error
+    if status != HTTPStatus.OK or not _has_output(answer):
+        text = answer.decode(errors="replace")[:500]
+        raise EngineError(f"the engine can't generate: POST {path} answered {status}: {text}")
+
+
+def _has_output(answer: bytes) -> bool:
+    """A completion counts its tokens; embeddings are a list of vectors."""
+    try:
+        fields = json.loads(answer)
+        return bool(fields.get("data")) or fields["usage"]["completion_tokens"] >= 1
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False

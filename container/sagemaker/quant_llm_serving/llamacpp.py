@@ -1,0 +1,101 @@
+"""llama.cpp's server as the engine: its options, its model file and its command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from quant_llm_serving import environment as names
+from quant_llm_serving.engine import EngineCommand
+from quant_llm_serving.environment import Environment, nearest
+from quant_llm_serving.errors import ConfigurationError
+from quant_llm_serving.gguf import check_gguf
+from quant_llm_serving.llama_server_options import known_options
+from quant_llm_serving.model import Gguf, find_gguf
+from quant_llm_serving.routes import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Abilities
+
+_PREFIX = "LLAMA_"
+_TRUE = ("on", "enabled", "true", "1")  # llama.cpp's is_truthy
+
+PROMPT_CACHE_MIB = 2048
+"""Main memory for prompts seen before. llama.cpp's own default of 8 GiB is half of an ml.g4dn.xlarge."""
+
+_DOWNLOADS = "the model comes from the model directory: the container has no network"
+_LISTENING = "the engine listens on a socket of its own, set SAGEMAKER_BIND_TO_PORT for the container's port"
+_ACCESS = "who may call the endpoint is decided in front of the container"
+_ONE_MODEL = "an endpoint serves one model"
+_NOT_SERVED = "the container does not serve it"
+
+_REFUSED: Mapping[str, str] = {
+    "LLAMA_ARG_MODEL": f"set {names.MODEL}",
+    "LLAMA_ARG_LOG_FILE": "the log is the container's standard output",
+    "LLAMA_ARG_STATIC_PATH": _NOT_SERVED,
+    "LLAMA_ARG_RERANKING": _NOT_SERVED,
+    **dict.fromkeys(("LLAMA_ARG_MODEL_URL", "LLAMA_ARG_HF_REPO", "LLAMA_ARG_HF_FILE"), _DOWNLOADS),
+    **dict.fromkeys(("LLAMA_ARG_DOCKER_REPO", "LLAMA_ARG_MMPROJ_URL"), _DOWNLOADS),
+    "LLAMA_ARG_SPEC_DRAFT_HF_REPO": _DOWNLOADS,
+    **dict.fromkeys(("LLAMA_ARG_HOST", "LLAMA_ARG_PORT", "LLAMA_ARG_REUSE_PORT"), _LISTENING),
+    **dict.fromkeys(
+        ("LLAMA_ARG_API_PREFIX", "LLAMA_ARG_SSL_KEY_FILE", "LLAMA_ARG_SSL_CERT_FILE"), _LISTENING
+    ),
+    **dict.fromkeys(("LLAMA_API_KEY", "LLAMA_ARG_API_KEY_FILE"), _ACCESS),
+    **dict.fromkeys(("LLAMA_ARG_MODELS_DIR", "LLAMA_ARG_MODELS_PRESET"), _ONE_MODEL),
+    **dict.fromkeys(("LLAMA_ARG_MODELS_MAX", "LLAMA_ARG_MODELS_AUTOLOAD"), _ONE_MODEL),
+    # These let whoever may send a prompt run programs and read files in the container.
+    **dict.fromkeys(("LLAMA_ARG_AGENT", "LLAMA_ARG_TOOLS", "LLAMA_ARG_TOOLS_RUNTIME"), _NOT_SERVED),
+    **dict.fromkeys(("LLAMA_ARG_MCP_SERVERS_CONFIG", "LLAMA_ARG_MCP_SERVERS_JSON"), _NOT_SERVED),
+    **dict.fromkeys(("LLAMA_ARG_UI", "LLAMA_ARG_UI_CONFIG"), _NOT_SERVED),
+    **dict.fromkeys(("LLAMA_ARG_UI_CONFIG_FILE", "LLAMA_ARG_UI_MCP_PROXY"), _NOT_SERVED),
+}
+
+
+class LlamaCpp:
+    """`llama-server`, found on PATH."""
+
+    name = "llama.cpp"
+
+    def options(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """llama.cpp's own options among `variables`, with the container's defaults for those not set.
+
+        Raises ConfigurationError for an option that llama-server doesn't know, or that the container decides.
+        """
+        known = known_options()
+        for name in sorted(variables):
+            if name not in known and (name.startswith(_PREFIX) or "AMA_ARG_" in name):
+                raise ConfigurationError(f"llama-server has no option {name}{nearest(name, known)}")
+            if name in _REFUSED:
+                raise ConfigurationError(f"{name} can't be set: {_REFUSED[name]}")
+        options = {name: value for name, value in sorted(variables.items()) if name in known}
+        if "LLAMA_ARG_N_GPU_LAYERS" in options and variables.get(names.N_GPU_LAYERS):
+            raise ConfigurationError(
+                f"{names.N_GPU_LAYERS} and LLAMA_ARG_N_GPU_LAYERS are the same option, expected one of them"
+            )
+        return {"LLAMA_ARG_CACHE_RAM": str(PROMPT_CACHE_MIB), **options}
+
+    def find_model(self, environment: Environment) -> Gguf:
+        """The model to serve, all of its files checked. Raises ModelError."""
+        model = find_gguf(environment.model_directory, environment.model)
+        for file in model.files:
+            check_gguf(file)
+        return model
+
+    def command(
+        self, environment: Environment, options: Mapping[str, str], model: Gguf, socket: Path
+    ) -> EngineCommand:
+        """How to start llama-server; it takes a host that ends in `.sock` for a Unix socket."""
+        arguments = ["llama-server", "--model", str(model.files[0]), "--host", str(socket)]
+        arguments += ["--metrics", "--no-ui"]
+        if environment.gpu_layers is not None:
+            arguments += ["--n-gpu-layers", environment.gpu_layers]
+        # Without an alias, callers would read the model's path; llama.cpp splits aliases at commas.
+        alias = {"LLAMA_ARG_ALIAS": model.name.replace(",", "_")}
+        return EngineCommand(tuple(arguments), {**alias, **options})
+
+    def abilities(self, options: Mapping[str, str]) -> Abilities:
+        """An embedding model only embeds, any other only generates; images need a projector."""
+        embeds = options.get("LLAMA_ARG_EMBEDDINGS") in _TRUE
+        sees = "LLAMA_ARG_MMPROJ" in options
+        return Abilities(
+            routes=frozenset({EMBEDDINGS} if embeds else {CHAT, COMPLETIONS, RESPONSES}),
+            content_types=frozenset({"text", "image_url", "input_audio"} if sees else {"text"}),
+        )

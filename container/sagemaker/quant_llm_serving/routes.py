@@ -1,0 +1,214 @@
+"""Which of the engine's routes a request is for, and whether its body fits: pure functions of the request.
+
+What is wrong with a body is told in OpenAI's form, with the field's name, before the engine sees it: engines
+tend to answer 500 for what is the caller's mistake.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+EMBEDDINGS = "/v1/embeddings"
+RESPONSES = "/v1/responses"
+MODELS = "/v1/models"
+
+INVOCATION_ROUTES = (CHAT, COMPLETIONS, EMBEDDINGS)
+"""What /invocations can mean."""
+
+INVOCATIONS_PATH = "/invocations"
+_OPENAI_PREFIX = "/openai"  # SageMaker's OpenAI routes arrive as /openai/v1/...
+_ROUTE_OF_FIELD = {"messages": CHAT, "prompt": COMPLETIONS, "input": EMBEDDINGS}
+_FIELD_OF_ROUTE = {CHAT: "messages", COMPLETIONS: "prompt", EMBEDDINGS: "input", RESPONSES: "input"}
+
+
+class BadRequest(Exception):
+    """The caller's mistake: an HTTP status, a message, and the field that it is about."""
+
+    def __init__(self, message: str, *, field: str | None = None, status: int = 400) -> None:
+        """`field` is the body's, by its name in OpenAI's API."""
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.status = status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abilities:
+    """What the engine serves as it was started: POST routes, and the types of a message's content parts.
+
+    `routes` holds any of those that this module names.
+    """
+
+    routes: frozenset[str]
+    content_types: frozenset[str]
+
+
+def choose_route(
+    path: str, attributes: str, fixed_route: str | None, body: bytes, abilities: Abilities
+) -> str:
+    """The engine's route for a POST to `path`, its body checked.
+
+    `attributes` is the header X-Amzn-SageMaker-Custom-Attributes: its `route=` wins for /invocations, then
+    `fixed_route`, then the body's fields tell. Raises BadRequest.
+    """
+    if path == INVOCATIONS_PATH:
+        route = _attribute(attributes, "route") or fixed_route
+    else:
+        route = path.removeprefix(_OPENAI_PREFIX)
+        if route not in abilities.routes:  # before the body: a wrong address is the first thing to mend
+            raise BadRequest(f"no such route: POST {path}, {_served(abilities)}", status=404)
+    fields = _object(body)
+    route = route or _route_of(fields)
+    if route not in abilities.routes:
+        raise BadRequest(f"this endpoint does not serve {route}, {_served(abilities)}")
+    _check(route, fields, abilities)
+    return route
+
+
+def error_body(message: str, *, kind: str, field: str | None = None) -> bytes:
+    """An error in the form of OpenAI's API."""
+    error = {"message": message, "type": kind, "param": field, "code": None}
+    return json.dumps({"error": error}).encode()
+
+
+def _served(abilities: Abilities) -> str:
+    return f"expected one of {', '.join(sorted(abilities.routes))}"
+
+
+def _attribute(attributes: str, name: str) -> str | None:
+    for attribute in attributes.replace(";", ",").split(","):
+        key, _, value = attribute.partition("=")
+        if key.strip() == name:
+            return value.strip()
+    return None
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise BadRequest(f"the body must be a JSON object, got {_kind(fields)}")
+    return fields
+
+
+def _route_of(fields: Mapping[str, Any]) -> str:
+    named = [field for field in _ROUTE_OF_FIELD if field in fields]
+    if len(named) != 1:
+        got = " and ".join(f"'{field}'" for field in named) or "none of them"
+        raise BadRequest(
+            f"the body must have one of 'messages', 'prompt' and 'input', got {got}",
+            field=named[0] if named else "messages",
+        )
+    return _ROUTE_OF_FIELD[named[0]]
+
+
+def _check(route: str, fields: Mapping[str, Any], abilities: Abilities) -> None:
+    required = _FIELD_OF_ROUTE[route]
+    if required not in fields:
+        raise BadRequest(f"'{required}' is missing", field=required)
+    content = fields[required]
+    if route == CHAT:
+        _check_messages(content, abilities)
+    elif not isinstance(content, str) and not _is_filled_list(content):
+        raise BadRequest(
+            f"'{required}' must be a string or a list that is not empty, got {_kind(content)}", field=required
+        )
+    for name, (fits, expected) in _FIELDS.items():
+        value = fields.get(name)
+        if value is not None and not fits(value):
+            raise BadRequest(f"'{name}' must be {expected}, got {_kind(value)}", field=name)
+
+
+def _check_messages(messages: object, abilities: Abilities) -> None:
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest(
+            f"'messages' must be a list of at least one message, got {_kind(messages)}", field="messages"
+        )
+    for number, message in enumerate(messages):
+        where = f"messages[{number}]"
+        if not isinstance(message, dict):
+            raise BadRequest(f"'{where}' must be an object, got {_kind(message)}", field=where)
+        if not isinstance(message.get("role"), str):
+            role = _kind(message.get("role"))
+            raise BadRequest(f"'{where}.role' must be a string, got {role}", field=f"{where}.role")
+        _check_content(message.get("content"), f"{where}.content", abilities)
+
+
+def _check_content(content: object, where: str, abilities: Abilities) -> None:
+    if content is None or isinstance(content, str):
+        return
+    if not isinstance(content, list):
+        raise BadRequest(f"'{where}' must be a string or a list of parts, got {_kind(content)}", field=where)
+    for number, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind not in abilities.content_types:
+            expected = ", ".join(sorted(abilities.content_types))
+            raise BadRequest(
+                f"'{where}[{number}].type' must be one of {expected}, got {kind!r}",
+                field=f"{where}[{number}].type",
+            )
+
+
+def _kind(value: object) -> str:
+    """What a JSON value is, in words that don't repeat a caller's text in an error message."""
+    if value is None:
+        return "null"
+    if value == [] or value == {}:
+        return "an empty list" if isinstance(value, list) else "an empty object"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list"}
+    return names.get(type(value), "an object")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_boolean(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_filled_list(value: object) -> bool:
+    return isinstance(value, list) and bool(value)
+
+
+def _is_list_of_objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _is_stop(value: object) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list) and all(isinstance(item, str) for item in value)
+    )
+
+
+# Fields of OpenAI's API that any of its routes may have; null is the same as leaving one out.
+_FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "stream": (_is_boolean, "a boolean"),
+    "stream_options": (_is_object, "an object"),
+    "max_tokens": (_is_integer, "an integer"),
+    "max_completion_tokens": (_is_integer, "an integer"),
+    "n": (_is_integer, "an integer"),
+    "seed": (_is_integer, "an integer"),
+    "temperature": (_is_number, "a number"),
+    "top_p": (_is_number, "a number"),
+    "presence_penalty": (_is_number, "a number"),
+    "frequency_penalty": (_is_number, "a number"),
+    "stop": (_is_stop, "a string or a list of strings"),
+    "tools": (_is_list_of_objects, "a list of objects"),
+    "response_format": (_is_object, "an object"),
+}

@@ -1,0 +1,68 @@
+"""/ping: only a container that can serve is healthy."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.container.conftest import Run
+from tests.container.container import wait_until
+
+
+@pytest.mark.usefixtures("model")
+def test_ping_is_503_until_the_engine_has_generated_a_token(start: Run) -> None:
+    container = start(STUB_LOAD_SECONDS="1")
+    wait_until(lambda: container.ping() is not None, seconds=10)
+    assert container.ping() == 503
+    assert container.invoke({"prompt": "x"})[0] == 503
+    assert container.request("GET", "/metrics")[0] == 503
+    wait_until(lambda: container.ping() == 200, seconds=10)
+    assert container.entries[-1]["message"] == "ready: the first token was generated"
+    assert container.invoke({"prompt": "x"})[0] == 200
+
+
+@pytest.mark.usefixtures("model")
+def test_an_engine_that_loads_but_generates_nothing_ends_the_container(start: Run) -> None:
+    container = start(STUB_TOKENS="0")
+    assert container.wait_for_exit(10) == 4
+    assert "the engine can't generate: POST /v1/completions answered 200" in container.entries[-1]["message"]
+
+
+def test_ping_is_503_while_the_engine_hangs_and_200_when_it_answers_again(run: Run) -> None:
+    container = run(SERVING_HEALTH_SECONDS="0.5")
+    hang = {"prompt": "x", "stub": {"do": "hang", "seconds": 4}}
+    caller = threading.Thread(target=container.invoke, args=[hang])
+    caller.start()
+    wait_until(lambda: container.ping() == 503, seconds=5)
+    status, answer = container.invoke({"prompt": "x"})
+    assert (status, answer["error"]["message"]) == (503, "the engine does not answer its health check")
+    wait_until(lambda: container.ping() == 200, seconds=10)
+    caller.join()
+    messages = [entry["message"] for entry in container.entries]
+    assert "the engine left a health check unanswered for 0.5 s" in messages
+    assert "the engine answers again" in messages
+
+
+def test_ping_answers_within_sagemakers_two_seconds_under_load(run: Run) -> None:
+    container = run()
+    stream = {"prompt": "x", "stream": True, "stub": {"tokens": 150, "interval": 0.01}}
+    callers = [threading.Thread(target=container.invoke, args=[stream]) for _ in range(16)]
+    callers.append(threading.Thread(target=container.invoke, args=[{"prompt": "x" * 20_000_000}]))
+    for caller in callers:
+        caller.start()
+    slowest = 0.0
+    while any(caller.is_alive() for caller in callers):
+        started = time.monotonic()
+        assert container.ping() == 200
+        slowest = max(slowest, time.monotonic() - started)
+    assert slowest < 2
+
+
+def test_the_model_directory_is_not_written_to(run: Run, model_directory: Path) -> None:
+    model_directory.chmod(0o555)
+    container = run()
+    assert container.invoke({"prompt": "x"})[0] == 200
+    assert [path.name for path in model_directory.iterdir()] == ["m.gguf"]
