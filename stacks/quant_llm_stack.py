@@ -60,6 +60,8 @@ class QuantLlmStack(cdk.Stack):
             artifact_bytes=lock.total_bytes,
             image=image,
             environment=container_environment(model, lock),
+            # Who brings an image knows which driver it needs; the app knows it of its own.
+            ami=None if model.image else BUILDS[model.engine].ami_for(model.instance_type),
             network=agency.network,
         )
         repository.grant_pull(endpoint.role)

@@ -11,14 +11,27 @@ from quant_llm_serving import environment as names
 
 @dataclass(frozen=True, kw_only=True)
 class EngineBuild:
-    """How an engine's image is built: its folder under `container/` and the build arguments."""
+    """How an engine's image is built: its folder under `container/` and the build arguments.
+
+    `ami` is the SageMaker AMI whose driver runs the image's CUDA. The default one of older types does not.
+    """
 
     engine: str
     folder: str
+    ami: str
     arguments: Mapping[str, str] = field(default_factory=dict)
 
+    def ami_for(self, instance_type: str) -> str:
+        """The AMI version for an instance type, `ml.g5.xlarge`; Blackwell needs the newest driver."""
+        family = instance_type.split(".")[1]
+        return _BLACKWELL_AMI if family in _BLACKWELL_FAMILIES else self.ami
 
-LLAMA_CPP = EngineBuild(engine="llama.cpp", folder="llamacpp")
+
+# Drivers by AWS's documentation, SageMaker developer guide, "GPU drivers": gpu-3-1 has 550, gpu-4-1 has 580.
+_BLACKWELL_AMI = "al2023-ami-sagemaker-inference-gpu-4-1"
+_BLACKWELL_FAMILIES = ("g7", "g7e", "p6-b200", "p6-b300")
+
+LLAMA_CPP = EngineBuild(engine="llama.cpp", folder="llamacpp", ami="al2-ami-sagemaker-inference-gpu-3-1")
 
 BUILDS: Mapping[str, EngineBuild] = {build.engine: build for build in (LLAMA_CPP,)}
 

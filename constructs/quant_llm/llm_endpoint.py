@@ -26,7 +26,8 @@ class LlmEndpoint(Construct):
     change and the endpoint moves over to the new ones.
 
     `image` is the container's URI, `environment` what the container is told (see
-    `quant_llm_serving.environment`), `artifact_bytes` the size of all files, for the start-up timeouts.
+    `quant_llm_serving.environment`), `artifact_bytes` the size of all files, for the start-up timeouts, `ami`
+    the version of SageMaker's AMI, which brings the GPU's driver; without it SageMaker chooses.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class LlmEndpoint(Construct):
         artifact_bytes: int,
         image: str,
         environment: Mapping[str, str],
+        ami: str | None,
         network: NetworkConfig | None,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -77,6 +79,7 @@ class LlmEndpoint(Construct):
                     instance_type=model.instance_type,
                     initial_instance_count=model.scaling.min,
                     initial_variant_weight=1,
+                    inference_ami_version=ami,
                     container_startup_health_check_timeout_in_seconds=_startup_seconds(artifact_bytes),
                     model_data_download_timeout_in_seconds=_download_seconds(artifact_bytes),
                     routing_config=sagemaker.CfnEndpointConfig.RoutingConfigProperty(

@@ -28,7 +28,8 @@ def image_digest(request: ImageRequest) -> str | None:
 
 def start(request: ImageRequest) -> str:
     """Start the build and return its id; the same request asked twice starts one build."""
-    build = boto3.client("codebuild").start_build(
+    codebuild: Any = boto3.client("codebuild")
+    build = codebuild.start_build(
         projectName=request.project_name,
         environmentVariablesOverride=request.to_build_variables(),
         idempotencyToken=str(request.event["RequestId"]),

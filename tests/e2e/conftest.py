@@ -77,15 +77,6 @@ class Platform:
         session: Any = clients(self.aws.environment())
         return session.client(service, endpoint_url=self.aws.endpoint_url)
 
-    def failures(self, agency: str) -> list[str]:
-        """The reasons of the stack's failed events, oldest first."""
-        events = self.client("cloudformation").describe_stack_events(StackName=self.stack_name(agency))
-        return [
-            event["ResourceStatusReason"]
-            for event in reversed(events["StackEvents"])
-            if event["ResourceStatus"].endswith("FAILED") and "ResourceStatusReason" in event
-        ]
-
     def stack(self, agency: str) -> dict[str, Any]:
         stacks = self.client("cloudformation").describe_stacks(StackName=self.stack_name(agency))["Stacks"]
         first: dict[str, Any] = stacks[0]

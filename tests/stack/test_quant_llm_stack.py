@@ -213,6 +213,21 @@ class TestEndpoint:
         assert 60 <= variant["ContainerStartupHealthCheckTimeoutInSeconds"] <= 3600
         assert 60 <= variant["ModelDataDownloadTimeoutInSeconds"] <= 3600
 
+    def test_variant_has_a_driver_that_runs_the_image(
+        self, default_template: Template, changed_template: Callable[..., Template]
+    ) -> None:
+        (variant,) = only(default_template, "AWS::SageMaker::EndpointConfig")["ProductionVariants"]
+        assert variant["InferenceAmiVersion"] == "al2-ami-sagemaker-inference-gpu-3-1"
+        blackwell = changed_template(("ml.g4dn.xlarge", "ml.g7e.2xlarge"))
+        (variant,) = only(blackwell, "AWS::SageMaker::EndpointConfig")["ProductionVariants"]
+        assert variant["InferenceAmiVersion"] == "al2023-ami-sagemaker-inference-gpu-4-1"
+
+    def test_variant_of_an_existing_image_leaves_the_driver_to_sagemaker(
+        self, justice_template: Template
+    ) -> None:
+        (variant,) = only(justice_template, "AWS::SageMaker::EndpointConfig")["ProductionVariants"]
+        assert "InferenceAmiVersion" not in variant
+
     def test_model_reads_its_own_artifacts_only(self, default_template: Template) -> None:
         granted = [
             s for s in statements(default_template, "smollm2135mEndpointRole") if "s3:GetObject" in actions(s)

@@ -1,0 +1,1 @@
+"""The `quantllm` command, and the embedded AWS that it can start."""

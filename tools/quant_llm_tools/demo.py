@@ -68,7 +68,7 @@ def readable(line: str) -> str:
 
     >>> readable("QuantLlmStack |  7/28 | 11:35:05 PM | CREATE_COMPLETE | AWS::KMS::Key | Models/Key (Key1)")
     '7/28 CREATE_COMPLETE AWS::KMS::Key Models/Key (Key1)'
-    >>> readable("QuantLlmStack |  6/28 | 11:35:05 PM | CREATE_IN_PROGRESS | AWS::KMS::Key | Models/Key (Key1)")
+    >>> readable("QuantLlmStack |  6/28 | 11:35:05 PM | CREATE_IN_PROGRESS | AWS::KMS::Key | Models/Key")
     ''
     """
     cells = [cell.strip() for cell in line.split("|", 5)]

@@ -26,7 +26,7 @@ _ACCESS = "who may call the endpoint is decided in front of the container"
 _ONE_MODEL = "an endpoint serves one model"
 _NOT_SERVED = "the container does not serve it"
 
-_REFUSED: Mapping[str, str] = {
+REFUSED: Mapping[str, str] = {
     "LLAMA_ARG_MODEL": f"set {names.MODEL}",
     "LLAMA_ARG_LOG_FILE": "the log is the container's standard output",
     "LLAMA_ARG_STATIC_PATH": _NOT_SERVED,
@@ -63,8 +63,8 @@ class LlamaCpp:
         for name in sorted(variables):
             if name not in known and (name.startswith(_PREFIX) or "AMA_ARG_" in name):
                 raise ConfigurationError(f"llama-server has no option {name}{nearest(name, known)}")
-            if name in _REFUSED:
-                raise ConfigurationError(f"{name} can't be set: {_REFUSED[name]}")
+            if name in REFUSED:
+                raise ConfigurationError(f"{name} can't be set: {REFUSED[name]}")
         options = {name: value for name, value in sorted(variables.items()) if name in known}
         if "LLAMA_ARG_N_GPU_LAYERS" in options and variables.get(names.N_GPU_LAYERS):
             raise ConfigurationError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from quant_llm_tools.demo import progress_text, readable, tool_environment
 
 EVENT = "QuantLlmStack |  7/28 | 11:35:05 PM | {} | AWS::KMS::Key | Models/Key (ModelsKey) {}"
