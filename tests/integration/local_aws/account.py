@@ -1,4 +1,4 @@
-"""An account of the embedded AWS for tests: clients, and stacks driven through change sets as the CDK does it."""
+"""An account of the embedded AWS: clients, and stacks driven through change sets as the CDK does it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CodeBuild's part: the build context becomes an image, the log says that nothing was built, the end is announced."""
+"""CodeBuild: the context becomes an image, the log says that nothing was built, the end is announced."""
 
 from __future__ import annotations
 

@@ -38,6 +38,7 @@ def test_a_function_sees_its_event_context_and_environment_and_nothing_else(
     monkeypatch.setenv("SECRET_OF_THE_TESTS", "1")
     code = """
 import importlib.util, os, sys, tempfile
+NAMES = ("boto3", "urllib3", "quant_llm", "moto", "pytest")
 def handle(event, context):
     return {
         "event": event,
@@ -48,9 +49,8 @@ def handle(event, context):
         "arn": context.invoked_function_arn,
         "request": context.aws_request_id,
         "group": context.log_group_name,
-        "importable": [n for n in ("boto3", "urllib3", "quant_llm", "moto", "pytest") if importlib.util.find_spec(n)],
+        "importable": [name for name in NAMES if importlib.util.find_spec(name)],
         "temporary": tempfile.gettempdir(),
-        "file": __file__,
     }
 """
     deploy(account, "sees", code, Environment={"Variables": {"MODEL": "m"}}, Timeout=20, MemorySize=256)

@@ -13,7 +13,7 @@ Json = Any
 def test_a_bucket_with_all_that_the_stack_sets(account: Account) -> None:
     def policy(effect: str) -> Json:
         tls = {"Bool": {"aws:SecureTransport": "false"}}
-        statement = {"Effect": effect, "Principal": {"AWS": "*"}, "Action": "s3:*", "Condition": tls}
+        statement: Json = {"Effect": effect, "Principal": {"AWS": "*"}, "Action": "s3:*", "Condition": tls}
         statement["Resource"] = [arn_of("Bucket"), {"Fn::Sub": "${Bucket.Arn}/*"}]
         document = {"Version": "2012-10-17", "Statement": [statement]}
         return {

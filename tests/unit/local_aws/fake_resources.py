@@ -17,7 +17,7 @@ Json = Any
 
 
 class Thing:
-    """Things have `Value`s; the value "broken" can be neither made nor changed to, "stuck" not removed."""
+    """Things have `Value`s: "refused" is not even begun, "broken" fails half-way, "stuck" is never removed."""
 
     def __init__(self) -> None:
         self.there: dict[str, Json] = {}
@@ -25,6 +25,8 @@ class Thing:
         self._made = 0
 
     def create(self, request: Request) -> None:
+        if request.properties.get("Value") == "refused":
+            raise ResourceFailed("it is refused")
         self._made += 1
         name = f"{request.logical_id}-{self._made}"
         request.identify(name)

@@ -200,11 +200,19 @@ def test_a_failed_update_removes_what_it_created_and_switches_back_what_it_repla
     assert here.stack.status == "UPDATE_COMPLETE"
 
 
-def test_a_replacement_that_fails_leaves_the_old_resource(here: World) -> None:
+@pytest.mark.parametrize("value", ["refused", "broken"])
+def test_a_replacement_that_fails_leaves_the_old_resource(here: World, value: str) -> None:
     here.create({"A": bucket("1", "one")})
-    here.update({"A": bucket("broken", "two")})
+    here.update({"A": bucket(value, "two")})
     assert here.things.there == {"A-1": "1"}
     assert here.stack.resources["A"].properties["BucketName"] == "one"
+
+
+def test_a_failed_update_brings_the_old_policies_back(here: World) -> None:
+    here.create({"A": thing(DeletionPolicy="Retain"), "B": thing("1", DependsOn="A")})
+    here.update({"A": thing(), "B": thing("broken", DependsOn="A")})
+    here.delete()
+    assert set(here.things.there) == {"A-1"}
 
 
 def test_a_rollback_that_fails_says_so(here: World) -> None:

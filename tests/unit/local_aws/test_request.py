@@ -32,7 +32,8 @@ def make(here: World) -> Make:
 
 def shape(service: str, operation: str, member: str) -> Any:
     model = botocore.session.get_session().get_service_model(service)
-    return model.operation_model(operation).input_shape.members[member]
+    arguments: Any = model.operation_model(operation).input_shape
+    return arguments.members[member]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ CATCH = [{"ErrorEquals": ["States.ALL"], "Next": "Gone"}]
             "operator 'Is'",
         ),
         (machine(A={"Type": "Wait", "End": True}), "either Seconds or SecondsPath"),
+        (machine(A=task(Retry=1)), "wrong form"),
         (machine(A=mapped(task(Nonsense=1))), "/States/A/ItemProcessor/States/Inner"),
         (machine(A=mapped(task(), ItemReader={})), "field 'ItemReader'"),
         (machine(A=mapped(task(), ToleratedFailureCount=1)), "field 'ToleratedFailureCount'"),

@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from quant_llm_tools.local_aws.step_functions import history
+from quant_llm_tools.local_aws.step_functions.errors import Halted
 from tests.unit.local_aws.state_machine import FUNCTION, Broken, machine, mapped, output, run, start, task
 
 Json = Any
@@ -31,6 +33,13 @@ class Failing:
 
 def kinds(execution: Any) -> list[str]:
     return [event["type"] for event in execution.history.events()]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_function_is_called_by_its_arn_with_the_state_s_input() -> None:
@@ -75,16 +84,11 @@ def test_retry_of_other_errors_does_not_apply() -> None:
 
 
 def test_retry_waits_no_longer_than_it_may() -> None:
-    retry = {
-        "ErrorEquals": ["States.ALL"],
-        "IntervalSeconds": 1,
-        "MaxAttempts": 1,
-        "BackoffRate": 9,
-        "MaxDelaySeconds": 1,
-    }
+    growth = {"IntervalSeconds": 1, "BackoffRate": 9, "MaxDelaySeconds": 1}
+    retry = {"ErrorEquals": ["States.ALL"], "MaxAttempts": 2, **growth}
     started = time.monotonic()
-    assert run(machine(Only=task(Retry=[retry])), {}, Failing(1)).status == "SUCCEEDED"
-    assert 0.1 < time.monotonic() - started < 0.6
+    assert run(machine(Only=task(Retry=[retry])), {}, Failing(2)).status == "SUCCEEDED"
+    assert 0.2 < time.monotonic() - started < 0.8
 
 
 def test_catch_puts_the_error_beside_the_input_and_goes_on() -> None:
@@ -153,6 +157,16 @@ def test_map_runs_as_many_at_once_as_it_may(limit: Json, most: int) -> None:
     assert seen[0] == most
 
 
+def test_map_of_nothing_is_nothing() -> None:
+    assert output(machine(All=mapped(task())), {"items": []}) == []
+
+
+def test_map_of_something_else_than_a_list_names_the_path() -> None:
+    execution = run(machine(All=mapped(task())), {"items": {}})
+    assert execution.error == "States.Runtime"
+    assert 'Reference path "$.items" must point to array.' in str(execution.cause)
+
+
 def test_map_of_more_items_than_python_has_stack_frames() -> None:
     items = list(range(1500))
     inner = {"Type": "Pass", "End": True}
@@ -165,16 +179,31 @@ def test_an_item_that_fails_fails_the_map_at_once_and_starts_no_other() -> None:
     def work(payload: Json) -> None:
         started.append(payload)
         if payload == 1:
+            wait_until(lambda: 0 in started)
             raise Broken("part 1")
         released.wait(5)
 
-    begun = time.monotonic()
-    execution = run(machine(All=mapped(task(), MaxConcurrency=2)), {"items": [0, 1, 2, 3]}, work)
-    took = time.monotonic() - begun
+    catch = [{"ErrorEquals": ["Broken"], "Next": "After"}]
+    states = machine(
+        All=mapped(task(), MaxConcurrency=2, Catch=catch),
+        After={"Type": "Wait", "Seconds": 60, "End": True},
+    )
+    execution = start(states, {"items": [0, 1, 2, 3]}, work)
+    wait_until(lambda: "WaitStateEntered" in kinds(execution))
     released.set()
-    assert (execution.status, execution.error, took < 2) == ("FAILED", "Broken", True)
     time.sleep(0.1)
-    assert 3 not in started
+    assert sorted(started) == [0, 1]
+    assert kinds(execution)[-1] == "WaitStateEntered"
+    execution.abort()
+
+
+def test_what_still_runs_at_the_end_adds_nothing_to_the_history() -> None:
+    events = history.History()
+    events.add("ExecutionStarted", 0)
+    events.close("ExecutionAborted")
+    with pytest.raises(Halted):
+        events.add("TaskSucceeded", 1)
+    assert len(events.events()) == 2
 
 
 def test_a_time_limit_within_a_map_is_caught_by_its_name() -> None:
@@ -195,8 +224,7 @@ def test_a_distributed_map_fails_by_its_threshold() -> None:
 def test_abort_ends_a_wait_and_nothing_follows() -> None:
     states = machine(First={"Type": "Wait", "Seconds": 60, "Next": "Second"}, Second={"Type": "Succeed"})
     execution = start(states)
-    while "WaitStateEntered" not in kinds(execution):
-        time.sleep(0.01)
+    wait_until(lambda: "WaitStateEntered" in kinds(execution))
     execution.abort("Mine", "no more")
     assert execution.wait(1)
     time.sleep(0.05)
@@ -213,8 +241,7 @@ def test_abort_after_the_end_changes_nothing() -> None:
 def test_abort_ends_the_threads_of_a_map() -> None:
     before = set(threading.enumerate())
     execution = start(machine(All=mapped({"Type": "Wait", "Seconds": 60, "End": True})), {"items": [1, 2, 3]})
-    while kinds(execution).count("WaitStateEntered") < 3:
-        time.sleep(0.01)
+    wait_until(lambda: kinds(execution).count("WaitStateEntered") == 3)
     execution.abort()
     for thread in set(threading.enumerate()) - before:
         thread.join(1)

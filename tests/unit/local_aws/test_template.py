@@ -172,7 +172,7 @@ def test_the_order_follows_references_and_the_template() -> None:
 
 
 def test_a_resource_whose_condition_does_not_hold_is_not_made() -> None:
-    template = {
+    template: Json = {
         "Conditions": {"No": {"Fn::Equals": [1, 2]}},
         "Resources": {
             "A": {"Type": "T", "Condition": "No"},

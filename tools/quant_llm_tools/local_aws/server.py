@@ -54,7 +54,7 @@ class LocalAws:
 
     def __init__(self, *, port: int = 0, hub: HubServer | None = None, directory: Path | None = None) -> None:
         self._port = port
-        self.hub = hub or HubServer()
+        self._hub = hub
         self._directory = directory
         self._resources = ExitStack()
         self._cloud: Cloud | None = None
@@ -80,6 +80,13 @@ class LocalAws:
         """What HF_ENDPOINT must be."""
         return self._running_cloud.hub_url
 
+    @property
+    def hub(self) -> HubServer:
+        """The stand-in of the hub, for its faults and its log of requests."""
+        if self._hub is None:
+            raise RuntimeError("the hub stand-in runs inside the with block only")
+        return self._hub
+
     def environment(self, region: str = DEFAULT_REGION) -> dict[str, str]:
         """The variables that point the CDK, boto3 and Hugging Face tools here."""
         return self._running_cloud.environment(region)
@@ -96,7 +103,9 @@ class LocalAws:
         resources.callback(_running.release)
         cloud = self._cloud = Cloud(self._directory)
         resources.callback(cloud.close)
-        cloud.hub_url = resources.enter_context(self.hub).url
+        # Not made before: it takes its port when it is made.
+        self._hub = resources.enter_context(self._hub or HubServer())
+        cloud.hub_url = self._hub.url
         resources.callback(images.forget_all)
 
         BackendDict.reset()

@@ -63,12 +63,10 @@ class Executor:
         stack = self._stack
         # In the old order; a failure has to bring the policies in them back too.
         definitions = {name: resource.definition for name, resource in stack.resources.items()}
-        old_outputs = stack.outputs
         try:
             wanted = self._apply(desired)
         except _Failed as failure:
             stack.set_status("UPDATE_ROLLBACK_IN_PROGRESS", f"{failure} ")
-            stack.outputs = old_outputs
             self._roll_back(definitions)
             return
         stack.deployed = desired

@@ -53,7 +53,8 @@ class WaitCondition:
                 continue
             signal = json.loads(body)
             if signal["Status"] != "SUCCESS":
-                raise ResourceFailed(f"WaitCondition received failed message: '{signal.get('Reason')}'")
+                who = f"for uniqueId: {signal['UniqueId']}"
+                raise ResourceFailed(f"WaitCondition received failed message: '{signal.get('Reason')}' {who}")
             data[signal["UniqueId"]] = signal.get("Data")
         request.attributes = {"Data": json.dumps(data)}
 

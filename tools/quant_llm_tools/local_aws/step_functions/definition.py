@@ -65,7 +65,10 @@ def parsed(text: str) -> dict[str, Json]:
         definition = json.loads(text)
     except ValueError as error:
         raise InvalidDefinition(f"INVALID_JSON_DESCRIPTION: {error}") from None
-    _machine(definition, "")
+    try:
+        _machine(definition, "")
+    except (TypeError, AttributeError, KeyError) as error:
+        raise InvalidDefinition(f"SCHEMA_VALIDATION_FAILED: a field has the wrong form: {error!r}") from error
     checked: dict[str, Json] = definition
     return checked
 

@@ -145,8 +145,6 @@ class Interpreter:
                 cause = "The specified tolerated failure threshold was exceeded"
                 raise StateError("States.ExceedToleratedFailureThreshold", cause) from error
             raise
-        finally:
-            halt.set()  # of an iteration that failed the others are not wanted any more
         frame.note("MapStateSucceeded")
         return results
 
@@ -177,6 +175,7 @@ class Interpreter:
                     outcomes.put((index, self._iteration(name, state, given, inner)))
                 except BaseException as error:  # whichever it is, the map must hear of it
                     outcomes.put((index, error))
+                    halt.set()  # the others are not wanted any more
 
         for number in range(workers):
             self._spawn(f"map {name} {number}", work)

@@ -150,11 +150,12 @@ class StepFunctions:
         return invoke
 
     def _call(self, region: str, account: str, function: str, payload: Json) -> Answer:
-        name = function
+        name, qualifier = function, None
         if function.startswith("arn:"):
-            region, account, name = function.split(":")[3], function.split(":")[4], function.split(":")[6]
+            _, _, _, region, account, _, name, *version = function.split(":")
+            qualifier = version[0] if version else None
         try:
-            found = lambda_backends[account][region].get_function(name)
+            found = lambda_backends[account][region].get_function(name, qualifier)
         except UnknownFunctionException:
             details = "Service: AWSLambda; Status Code: 404; Error Code: ResourceNotFoundException"
             cause = f"Function not found: {function} ({details})"
