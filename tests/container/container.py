@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,7 +39,9 @@ class Container:
         self._log = directory / "log"
         directory.mkdir()
         programs = _write_program(directory / "bin", _ENGINES[engine])
+        self._scratch = tempfile.TemporaryDirectory(prefix="container-")  # short, for the path of a socket
         environment = {
+            "TMPDIR": self._scratch.name,
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")]),
             "SERVING_BIND_ADDRESS": "127.0.0.1",
@@ -99,6 +102,10 @@ class Container:
         assert self.process.poll() is None, f"the container ended: {self.log}"
         return self
 
+    def until_logged(self, text: str) -> None:
+        """Wait for `text` in the log, which is written a little behind what it tells."""
+        wait_until(lambda: text in self.log, seconds=2)
+
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
@@ -113,6 +120,7 @@ class Container:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self._scratch.cleanup()
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float) -> float:

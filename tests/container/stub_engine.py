@@ -1,9 +1,10 @@
 """A STUB of llama-server for the container's tests: the routes that the container uses, and no model.
 
-It says " token" as often as asked, and misbehaves on command. A request's field `stub` may hold `tokens`
-(default: `max_tokens`, or 3), `interval` (seconds between tokens, default 0), `padding` (more bytes of a token)
-and `do`: `die`, `die late` (after the first token) or `hang`, with `seconds` (default: for ever). The environment
-may hold `STUB_LOAD_SECONDS`, and `STUB_TOKENS=0`, which makes it generate nothing.
+It says " token" as often as asked, and misbehaves on command. A request's field `stub` may hold
+- `tokens`: how many (default: `max_tokens`, or 3), `interval`: seconds between, `padding`: more bytes in each
+- `do`: `die`, `die late` (after the first token), or `hang` for `seconds` (default: for ever)
+The environment may hold `STUB_LOAD_SECONDS`, `STUB_FIRST_TOKEN_SECONDS` (how long the first answer takes) and
+`STUB_TOKENS=0`, which makes it generate nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Engine(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
     running = 0
+    first_token_seconds = float(os.environ.get("STUB_FIRST_TOKEN_SECONDS", "0"))
     hung_until = 0.0
 
     def server_bind(self) -> None:
@@ -67,6 +69,8 @@ class Handler(BaseHTTPRequestHandler):
             os._exit(134)
         self.server.running += 1
         try:
+            time.sleep(self.server.first_token_seconds)
+            self.server.first_token_seconds = 0
             self._generate(body, command)
         except OSError:
             self.close_connection = True  # the caller has gone

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.container.conftest import Run
-from tests.container.container import Container, wait_until
+from tests.container.container import Container
 
 CHAT = {"messages": [{"role": "user", "content": "hello"}]}
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
@@ -117,6 +117,6 @@ def test_a_wrong_body_is_400_with_the_fields_name(shared: Container, body: Any, 
 
 def test_sagemakers_inference_id_is_in_the_log(shared: Container) -> None:
     shared.invoke({"prompt": "x"}, {"X-Amzn-SageMaker-Inference-Id": "order-66"})
-    wait_until(lambda: "order-66" in shared.log, seconds=1)
+    shared.until_logged("order-66")
     entry = next(entry for entry in shared.entries if entry.get("request_id") == "order-66")
     assert (entry["route"], entry["status"], entry["outcome"]) == ("/v1/completions", 200, "finished")

@@ -40,10 +40,8 @@ def test_two_models_and_none_chosen_lists_both(start: Run, model_directory: Path
     write_gguf(model_directory / "a.gguf")
     write_gguf(model_directory / "deeper" / "b.gguf")
     message = refusal(start())
-    assert message.startswith(
-        f"2 models in {model_directory}, expected one GGUF file, or MODEL to choose one"
-    )
-    assert "found a.gguf (0.0 MB), deeper/b.gguf (0.0 MB)" in message
+    found = "found a.gguf (0.0 MB), deeper/b.gguf (0.0 MB)"
+    assert message == f"2 models in {model_directory}, expected one (MODEL can name it), {found}"
 
 
 @pytest.mark.parametrize(
@@ -58,12 +56,14 @@ def test_model_chooses_one_of_two(start: Run, model_directory: Path, selector: s
 def test_a_glob_that_matches_two(start: Run, model_directory: Path) -> None:
     write_gguf(model_directory / "a-1.gguf")
     write_gguf(model_directory / "a-2.gguf")
-    assert "found a-1.gguf (0.0 MB), a-2.gguf (0.0 MB)" in refusal(start(MODEL="a-*.gguf"))
+    message = refusal(start(MODEL="a-*.gguf"))
+    assert message.startswith(f"MODEL 'a-*.gguf' matches 2 models in {model_directory}, expected one")
+    assert "found a-1.gguf (0.0 MB), a-2.gguf (0.0 MB)" in message
 
 
 def test_a_model_that_is_not_there_lists_what_is(start: Run, model: Path) -> None:
     message = refusal(start(MODEL="other.gguf"))
-    assert message == f"no model for MODEL 'other.gguf' in {model.parent}, found m.gguf (0.0 MB)"
+    assert message == f"MODEL 'other.gguf' matches no GGUF file in {model.parent}, found m.gguf (0.0 MB)"
 
 
 def test_the_first_of_a_set_of_shards_is_served(start: Run, model_directory: Path) -> None:

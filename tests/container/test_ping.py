@@ -20,8 +20,16 @@ def test_ping_is_503_until_the_engine_has_generated_a_token(start: Run) -> None:
     assert container.invoke({"prompt": "x"})[0] == 503
     assert container.request("GET", "/metrics")[0] == 503
     wait_until(lambda: container.ping() == 200, seconds=10)
-    assert container.entries[-1]["message"] == "ready: the first token was generated"
+    container.until_logged("ready: the first token was generated")
     assert container.invoke({"prompt": "x"})[0] == 200
+
+
+@pytest.mark.usefixtures("model")
+def test_ping_is_503_while_the_loaded_engine_works_on_its_first_token(start: Run) -> None:
+    container = start(STUB_FIRST_TOKEN_SECONDS="2")
+    wait_until(lambda: container.ping() is not None, seconds=10)
+    assert wait_until(lambda: container.ping() == 200, seconds=10) > 1
+    container.until_logged("ready: the first token was generated")
 
 
 @pytest.mark.usefixtures("model")
@@ -41,9 +49,8 @@ def test_ping_is_503_while_the_engine_hangs_and_200_when_it_answers_again(run: R
     assert (status, answer["error"]["message"]) == (503, "the engine does not answer its health check")
     wait_until(lambda: container.ping() == 200, seconds=10)
     caller.join()
-    messages = [entry["message"] for entry in container.entries]
-    assert "the engine left a health check unanswered for 0.5 s" in messages
-    assert "the engine answers again" in messages
+    container.until_logged("the engine left a health check unanswered for 0.5 s")
+    container.until_logged("the engine answers again")
 
 
 def test_ping_answers_within_sagemakers_two_seconds_under_load(run: Run) -> None:

@@ -53,7 +53,7 @@ def test_a_caller_who_leaves_a_stream_frees_the_engine_within_a_second(shared: C
     assert running(shared) == 1
     arriving.close()  # type: ignore[attr-defined] # a generator, told as what its users need
     wait_until(lambda: running(shared) == 0, seconds=1)
-    wait_until(lambda: shared.entries[-1].get("outcome") == "the caller left", seconds=1)
+    shared.until_logged('"outcome": "the caller left"')
 
 
 def test_a_stream_of_a_caller_who_reads_slowly_waits_in_the_engine(run: Run) -> None:

@@ -92,7 +92,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     (directory / "agencies").mkdir()
     with LocalAws() as aws:
         platform = Platform(aws, directory)
-        bootstrap = platform.run("cdk", "bootstrap", f"aws://{ACCOUNT}/{REGION}")
+        bootstrap = platform.run(
+            "cdk", "bootstrap", f"aws://{ACCOUNT}/{REGION}", "--output", str(directory / "cdk.out")
+        )
         assert bootstrap.returncode == 0, bootstrap.stderr
         yield platform
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 
-from quant_llm_serving.http_server import Reply
 from quant_llm_serving.log import Log
 from quant_llm_serving.proxy import EngineExchange
+from quant_llm_serving.reply import Reply
 from quant_llm_serving.routes import error_body
 
 

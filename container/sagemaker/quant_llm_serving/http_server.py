@@ -7,7 +7,6 @@ beside chunks, bare line feeds. Requests of one connection are answered one afte
 from __future__ import annotations
 
 import asyncio
-import http.client
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import cast
 
 import httptools
 
+from quant_llm_serving.reply import Reply
 from quant_llm_serving.routes import error_body
 
 BODY_LIMIT = 25 * 1024 * 1024
@@ -24,7 +24,6 @@ BODY_LIMIT = 25 * 1024 * 1024
 _HEAD_LIMIT = 64 * 1024
 _PIPELINE_LIMIT = 64 * 1024
 _LINGER_SECONDS = 2.0
-_JSON = "application/json"
 
 
 @dataclass(frozen=True)
@@ -52,87 +51,7 @@ class _Parsed:
     chunks: bool
 
 
-Handler = Callable[[Request, "Reply"], None]
-
-
-class Reply:
-    """The answer to one request: `send` it whole, or `start`, `write` and `end` it, or `abort` it.
-
-    What is started and written goes out with `flush`, in one piece: each costs a system call.
-    Once the caller is gone `on_gone` is called, and all that is sent is dropped. `on_pause` is called with
-    True when the caller reads more slowly than is written, and with False when it has caught up.
-    """
-
-    def __init__(self, connection: ClientConnection, *, keep_alive: bool, chunks: bool) -> None:
-        """`chunks` tells whether the caller understands a chunked body (HTTP/1.0 doesn't)."""
-        self._connection: ClientConnection | None = connection
-        self._keep_alive = keep_alive
-        self._may_chunk = chunks
-        self._chunked = False
-        self._unsent: list[bytes] = []
-        self.started = False
-        self.on_gone: Callable[[], None] | None = None
-        self.on_pause: Callable[[bool], None] | None = None
-
-    def send(self, status: int, body: bytes, *, content_type: str = _JSON, headers: str = "") -> None:
-        """A whole answer. `headers` are further header lines, each with its CR LF."""
-        if self._connection is not None:
-            self.started = True
-            head = self._head(status, content_type, f"Content-Length: {len(body)}\r\n{headers}")
-            self._connection.write(head + body)
-            self._finish(close=not self._keep_alive)
-
-    def start(self, status: int, content_type: str, length: int | None) -> None:
-        """The head of a streamed answer of `length` bytes, or of any length."""
-        self.started = True
-        self._chunked = length is None and self._may_chunk
-        if length is not None:
-            framing = f"Content-Length: {length}\r\n"
-        elif self._chunked:
-            framing = "Transfer-Encoding: chunked\r\n"
-        else:
-            framing = ""
-            self._keep_alive = False  # the end of the connection is the end of the body
-        self._unsent.append(self._head(status, content_type, framing))
-
-    def write(self, data: bytes) -> None:
-        """The next piece of the body."""
-        self._unsent.append(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-
-    def flush(self) -> None:
-        """Send what is started and written."""
-        data = b"".join(self._unsent)
-        self._unsent.clear()
-        if self._connection is not None:
-            self._connection.write(data)
-
-    def end(self) -> None:
-        """The streamed answer is whole."""
-        if self._chunked:
-            self._unsent.append(b"0\r\n\r\n")
-        self.flush()
-        self._finish(close=not self._keep_alive)
-
-    def abort(self) -> None:
-        """Break the connection, so that nobody takes a part for the whole."""
-        if self._connection is not None:
-            self._connection.reset()
-
-    def lose(self) -> None:
-        """The caller is gone."""
-        self._connection = None
-        if self.on_gone is not None:
-            self.on_gone()
-
-    def _head(self, status: int, content_type: str, lines: str) -> bytes:
-        phrase = http.client.responses.get(status, "")
-        closing = "" if self._keep_alive else "Connection: close\r\n"
-        return f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {content_type}\r\n{lines}{closing}\r\n".encode()
-
-    def _finish(self, *, close: bool) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.finished(close=close)
+Handler = Callable[[Request, Reply], None]
 
 
 class ClientConnection(asyncio.Protocol):
@@ -148,10 +67,10 @@ class ClientConnection(asyncio.Protocol):
         self._unparsed = bytearray()
         self._closing = False
         self._advancing = False
-        self._head_ended = False  # within the data that is being parsed
+        self._moved_on = False  # whether a head or a body ended within the data that is being parsed
         self._begin_message()
 
-    # for Reply
+    # reply.Connection
 
     def write(self, data: bytes) -> None:
         """Send `data` to the caller."""
@@ -234,7 +153,7 @@ class ClientConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Refuse what is too long before it is sent, and let the caller go on who asks first."""
         self._in_head = False
-        self._head_ended = True
+        self._moved_on = True
         length = self._headers.get("content-length", "0")
         if int(length) > BODY_LIMIT:
             self._refuse_body()
@@ -259,6 +178,7 @@ class ClientConnection(asyncio.Protocol):
         keep_alive = modern and method != "HEAD" and self._parser.should_keep_alive()
         self._parsed.append(_Parsed(request, keep_alive, chunks=modern))
         self._begin_message()
+        self._moved_on = True
 
     def _begin_message(self) -> None:
         self._url = b""
@@ -276,8 +196,8 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(HTTPStatus.BAD_REQUEST, "this server speaks HTTP/1.1 only, expected no Upgrade")
         except httptools.HttpParserError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, f"the request is not HTTP/1.1: {error}")
-        self._head_bytes += len(data) if self._in_head and not self._head_ended else 0
-        self._head_ended = False
+        self._head_bytes += len(data) if self._in_head and not self._moved_on else 0
+        self._moved_on = False
         if self._head_bytes > _HEAD_LIMIT:
             self._refuse(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -37,12 +37,13 @@ def find_gguf(directory: Path, selector: str | None) -> Gguf:
     if not directory.is_dir():
         raise ModelError(f"the model directory {directory} does not exist")
     models = _models(_selected(directory, selector))
-    wanted = f"MODEL '{selector}'" if selector else "one GGUF file, or MODEL to choose one"
     if not models:
-        raise ModelError(f"no model for {wanted} in {directory}, found {_listing(directory)}")
+        subject = f"MODEL '{selector}' matches no GGUF file" if selector else "no GGUF file"
+        raise ModelError(f"{subject} in {directory}, found {_listing(directory)}")
     if len(models) > 1:
+        subject = f"MODEL '{selector}' matches {len(models)} models" if selector else f"{len(models)} models"
         found = ", ".join(_describe(model.files, directory) for model in models)
-        raise ModelError(f"{len(models)} models in {directory}, expected {wanted}, found {found}")
+        raise ModelError(f"{subject} in {directory}, expected one (MODEL can name it), found {found}")
     missing = [str(file.name) for file in models[0].files if not file.is_file()]
     if missing:
         raise ModelError(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from quant_llm_serving.forwarding import Forwarding
 from quant_llm_serving.health import Health
-from quant_llm_serving.http_server import ClientConnection, Reply, Request
+from quant_llm_serving.http_server import ClientConnection, Request
 from quant_llm_serving.log import Log
+from quant_llm_serving.reply import Reply
 from quant_llm_serving.routes import (
     INVOCATIONS_PATH,
     MODELS,
