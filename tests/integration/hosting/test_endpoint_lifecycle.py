@@ -302,6 +302,7 @@ def test_container_ends_when_the_embedded_aws_is_killed(aws: EmbeddedAws) -> Non
     assert container._keeper.stdin is not None
     container._keeper.stdin.close()
     wait_until(lambda: not container.running)
+    wait_until(lambda: variant.unavailable is not None)  # said by the thread that watches the container
     assert variant.unavailable is not None
     assert signal.SIGTERM.name in variant.unavailable
 

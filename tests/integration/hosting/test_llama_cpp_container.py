@@ -110,7 +110,7 @@ def test_endpoint_answers_streams_refuses_and_takes_an_update(
 def test_archive_without_a_model_fails_and_lists_what_is_there(aws: EmbeddedAws) -> None:
     description = deploy(aws, "empty", aws.put_model({"README.md": b"no weights"}))
     assert description["EndpointStatus"] == "Failed"
-    assert "Container exited with code 3: no model" in description["FailureReason"]
+    assert "Container exited with code 3: no GGUF file" in description["FailureReason"]
     assert "README.md" in description["FailureReason"]
 
 
