@@ -1,4 +1,4 @@
-"""The embedded AWS, bootstrapped once, and deploys to it with the real CDK CLI."""
+"""The embedded AWS, bootstrapped once a module, and deploys to it with the real CDK CLI."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Platform:
         return {output["OutputKey"]: output["OutputValue"] for output in self.stack(agency)["Outputs"]}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     directory = tmp_path_factory.mktemp("platform")
     (directory / "agencies").mkdir()
@@ -99,7 +99,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         yield platform
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def deployed(platform: Platform) -> Platform:
     """The platform with the default agency deployed."""
     for name in ("default.yaml", "default.lock.json"):

@@ -87,7 +87,7 @@ def tool_environment(aws: Mapping[str, str]) -> dict[str, str]:
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     # With CI set, the CDK CLI prints plain lines in place of a moving bar.
-    return {**kept, **nowhere, "CI": "true", **aws}
+    return {**kept, **nowhere, "CI": "true", "CDK_DISABLE_CLI_TELEMETRY": "true", **aws}
 
 
 def clients(aws: Mapping[str, str]) -> boto3.Session:

@@ -17,7 +17,7 @@ Json = Any
 
 
 class Thing:
-    """Things have `Value`s: "refused" is not even begun, "broken" fails half-way, "stuck" is never removed."""
+    """Things have values: "refused" is not even begun, "broken" fails half-way, "stuck" is never removed."""
 
     def __init__(self) -> None:
         self.there: dict[str, Json] = {}

@@ -200,12 +200,13 @@ class _Invocation:
                 shutil.rmtree(self._folder, ignore_errors=True)
         else:
             message = f"the embedded AWS runs Python functions from zip archives only, got runtime {runtime}"
-            result, peak = {"error": {"errorType": "Runtime.Unsupported", "errorMessage": message}}, 0
+            unsupported: Json = {"errorType": "Runtime.Unsupported", "errorMessage": message}
+            result, peak = {"error": unsupported}, 0
             self._log(message)
         self._report(started, peak, result.get("error"))
         error = result.get("error")
         if error is None:
-            return Outcome(result["payload"].encode(), self._tail)
+            return Outcome(str(result["payload"]).encode(), self._tail)
         return Outcome(json.dumps({"requestId": self._id, **error}).encode(), self._tail, error)
 
     def _execute(self, event: Json) -> tuple[dict[str, Json], int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -183,10 +182,6 @@ def application(stacks: Stacks) -> Flask:
     def answer(request: Request, url: str, headers: Json) -> TYPE_RESPONSE:
         return CloudFormationApi(stacks)._dispatch(request, url, headers)
 
-    return _flask(answer)
-
-
-def _flask(answer: Callable[..., TYPE_RESPONSE]) -> Flask:
     app = Flask("cloudformation")
     app.request_class = BackendRequest
     view = convert_to_flask_response(answer)

@@ -174,7 +174,7 @@ class Stacks:
         try:
             stored = self._cloud.client("s3", region, account).get_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            raise ValidationError(f"S3 error: {error.response['Error']['Message']}") from None
+            raise ValidationError(f"S3 error: {error}") from None
         return bytes(stored["Body"].read()).decode()
 
     def _object_of(self, url: str) -> tuple[str, str]:

@@ -31,8 +31,10 @@ def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Json:
         value = loader.construct_scalar(node)
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
-    else:
+    elif isinstance(node, yaml.MappingNode):
         value = loader.construct_mapping(node, deep=True)
+    else:
+        raise ValidationError(f"Template format error: !{tag} of {node!r}")
     return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
 
 
