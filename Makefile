@@ -65,3 +65,7 @@ lint: setup-dev ## formatting, ruff, mypy, pyright, hadolint
 test: lint ## everything that CI runs
 	$(BIN)/python -m pytest
 .PHONY: test
+
+faults: setup-dev ## 1,000 seeded runs of the repack with faults of the hub, S3 and the workers
+	$(BIN)/python -m tests.faults.run --runs 1000 --seed $(or $(SEED),0)
+.PHONY: faults

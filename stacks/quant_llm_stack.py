@@ -12,9 +12,10 @@ from quant_llm.agency import AgencyConfig, ModelConfig, ModelLock
 from quant_llm.engine_image import EngineImage
 from quant_llm.engines import BUILDS, container_environment
 from quant_llm.llm_endpoint import LlmEndpoint
-from quant_llm.model_artifact import ModelArtifact, Repack
+from quant_llm.model_artifact import ModelArtifact
 from quant_llm.model_bucket import ModelBucket
 from quant_llm.names import pascal_case
+from quant_llm.repack import Repack
 
 
 class QuantLlmStack(cdk.Stack):

@@ -1,4 +1,4 @@
-"""From the lock to `model.tar.gz` in the bucket: the repack function, and one custom resource per model."""
+"""From the lock to `model.tar.gz` in the bucket: what a stack waits for, per model."""
 
 from __future__ import annotations
 
@@ -7,30 +7,9 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from quant_llm.agency import ModelConfig, ModelLock
-from quant_llm.model_bucket import ModelBucket
 from quant_llm.names import artifact_key
-from quant_llm.python_function import PythonFunction
+from quant_llm.repack import Repack
 from quant_llm_repack.request import ArtifactRequest, SourceFile
-
-
-class Repack(Construct):
-    """The function that streams a model from the hub into the bucket, shared by the models of a stack.
-
-    Memory: at 1,769 MiB a function has one whole CPU; hashing needs the CPU, not the memory.
-    """
-
-    def __init__(self, scope: Construct, construct_id: str, *, bucket: ModelBucket) -> None:
-        super().__init__(scope, construct_id)
-        self.bucket = bucket
-        self.handler = PythonFunction(
-            self,
-            "Function",
-            package="quant_llm_repack",
-            description="Repacks the files of a lock into model.tar.gz and verifies every byte",
-            timeout=cdk.Duration.minutes(15),
-            memory_mib=1769,
-        )
-        bucket.grant_publish(self.handler.role)
 
 
 class ModelArtifact(Construct):
@@ -61,17 +40,27 @@ class ModelArtifact(Construct):
             key=self.key,
             token_secret_arn=token_secret_arn,
         )
-        resource = cdk.CustomResource(
+        # A custom resource may take an hour, a wait condition twelve. A condition can't be waited for again,
+        # so each artifact has its own: new weights, new ids.
+        handle = cdk.CfnWaitConditionHandle(self, f"Handle{lock.digest[:16]}")
+        started = cdk.CustomResource(
             self,
             "Resource",
             service_token=function.function_arn,
             resource_type="Custom::ModelArtifact",
-            properties=request.to_properties(),
-            # The function answers within its own 15 minutes; without this a lost answer blocks for an hour.
-            service_timeout=cdk.Duration.minutes(20),
+            properties={**request.to_properties(), "WaitHandle": handle.ref},
+            # It only starts the repack; without this a lost answer blocks for an hour.
+            service_timeout=cdk.Duration.minutes(5),
         )
         # Its permissions are made beside the function, not by it: deploy them first, remove them last.
-        resource.node.add_dependency(repack)
+        started.node.add_dependency(repack)
+        published = cdk.CfnWaitCondition(
+            self,
+            f"Published{lock.digest[:16]}",
+            handle=handle.ref,
+            timeout=str(cdk.Duration.hours(12).to_seconds()),
+        )
+        published.node.add_dependency(started)
 
     @property
     def url(self) -> str:

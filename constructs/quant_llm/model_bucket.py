@@ -11,7 +11,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from quant_llm.acknowledge import acknowledge
-from quant_llm.names import ARTIFACT_PREFIX
+from quant_llm.names import ARTIFACT_PREFIX, WORK_PREFIX
 
 
 class ModelBucket(Construct):
@@ -48,6 +48,13 @@ class ModelBucket(Construct):
                     id="abort-incomplete-uploads",
                     abort_incomplete_multipart_upload_after=cdk.Duration.days(2),
                 ),
+                # The notes of a repack that was cut off; one that ends removes its own.
+                s3.LifecycleRule(
+                    id="expire-work-records",
+                    prefix=f"{WORK_PREFIX}/",
+                    expiration=cdk.Duration.days(7),
+                    noncurrent_version_expiration=cdk.Duration.days(1),
+                ),
             ],
         )
 
@@ -59,15 +66,21 @@ class ModelBucket(Construct):
         )
 
     def grant_publish(self, role: iam.Role) -> None:
-        """Let the repack write artifacts and see what is there, and nothing else; it can delete no object."""
+        """Let the repack write artifacts, see what is there and keep notes; it can delete no artifact."""
         self.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
         self._grant_objects(
             role,
             ARTIFACT_PREFIX,
             ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"],
         )
-        # Without it S3 answers 403 in place of 404 for an artifact that is not there yet.
-        role.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=[self.bucket.bucket_arn]))
+        self._grant_objects(role, WORK_PREFIX, ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"])
+        role.add_to_policy(
+            iam.PolicyStatement(
+                # Without ListBucket S3 answers 403 in place of 404 for an artifact that is not there yet.
+                actions=["s3:ListBucket", "s3:ListBucketMultipartUploads"],
+                resources=[self.bucket.bucket_arn],
+            )
+        )
 
     def grant_read_model(self, role: iam.Role, model_name: str) -> None:
         """Let an endpoint read its own model's artifacts and no other model's."""

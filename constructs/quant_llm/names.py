@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 ARTIFACT_PREFIX = "models"
+# What the repack notes while it runs; the function has the same name in quant_llm_repack.records.
+WORK_PREFIX = "work"
 
 # The name of an endpoint's one production variant; scaling and metrics are keyed by it.
 VARIANT_NAME = "AllTraffic"

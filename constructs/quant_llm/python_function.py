@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -28,6 +30,7 @@ class PythonFunction(Construct):
         description: str,
         timeout: cdk.Duration,
         memory_mib: int,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         if not (LAMBDAS / package / "handler.py").is_file():
@@ -57,4 +60,5 @@ class PythonFunction(Construct):
             log_group=self.log_group,
             timeout=timeout,
             memory_size=memory_mib,
+            environment=dict(environment or {}),
         )

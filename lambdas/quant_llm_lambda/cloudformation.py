@@ -58,12 +58,27 @@ def send_failure(
 
     `event` as for `send_success`. AnswerError when the answer can't be delivered.
     """
-    answer = _answer(event, "FAILED", physical_id)
-    text = reason
-    while len(body := _encode({**answer, "Reason": text})) > MAX_ANSWER_BYTES:
-        reason = reason[: len(reason) * 9 // 10]
-        text = reason + "…"
+    body = _cut_to_fit(_answer(event, "FAILED", physical_id), reason)
     _put(str(event["ResponseURL"]), body, http or urllib3.PoolManager(), sleep)
+
+
+def signal(
+    url: str,
+    *,
+    status: str,
+    unique_id: str,
+    data: str,
+    reason: str,
+    http: urllib3.PoolManager | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Send SUCCESS or FAILURE to the wait condition whose handle `url` is; `reason` is cut to fit.
+
+    A condition takes one signal of each `unique_id`. AnswerError when it can't be delivered.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-waitcondition.html
+    """
+    signalled = {"Status": status, "UniqueId": unique_id, "Data": data}
+    _put(url, _cut_to_fit(signalled, reason), http or urllib3.PoolManager(), sleep)
 
 
 def _answer(event: Mapping[str, Any], status: str, physical_id: str) -> dict[str, Any]:
@@ -74,6 +89,15 @@ def _answer(event: Mapping[str, Any], status: str, physical_id: str) -> dict[str
         "RequestId": event["RequestId"],
         "LogicalResourceId": event["LogicalResourceId"],
     }
+
+
+def _cut_to_fit(answer: Mapping[str, Any], reason: str) -> bytes:
+    """The answer with the reason, whose end is cut off where it is too long."""
+    text = reason
+    while len(body := _encode({**answer, "Reason": text})) > MAX_ANSWER_BYTES:
+        reason = reason[: len(reason) * 9 // 10]
+        text = reason + "…"
+    return body
 
 
 def _encode(answer: Mapping[str, Any]) -> bytes:

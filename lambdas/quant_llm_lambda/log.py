@@ -11,4 +11,5 @@ def log(event: str, **fields: Any) -> None:
 
     The caller keeps secrets out of `fields`: what is given is written.
     """
-    print(json.dumps({"event": event, **fields}, default=str), flush=True)
+    # In one write, so that the lines of several threads stay whole.
+    print(json.dumps({"event": event, **fields}, default=str) + "\n", end="", flush=True)

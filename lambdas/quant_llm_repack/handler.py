@@ -1,83 +1,49 @@
-"""The Lambda function behind `Custom::ModelArtifact`.
+"""The Lambda function behind `Custom::ModelArtifact`, and every task of its state machine.
 
-Environment: `HF_ENDPOINT`, the hub or a mirror of it; https://huggingface.co without it.
+Environment: `HF_ENDPOINT`, the hub or a mirror of it, https://huggingface.co without it; `STATE_MACHINE_ARN`,
+what makes an artifact however long that takes, and without it the function makes it itself, within its own
+time; `WORKERS`, how many copies the state machine runs at a time.
 """
 
 from __future__ import annotations
 
-import os
-import time
+import json
+import re
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
-import boto3
-import urllib3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quant_llm_lambda.cloudformation import send_failure, send_success
 from quant_llm_lambda.log import log
-from quant_llm_repack.deadline import Deadline
+from quant_llm_repack.edges import Edges, LambdaContext
 from quant_llm_repack.errors import RepackError
-from quant_llm_repack.hub import DEFAULT_ENDPOINT, HubRepository
+from quant_llm_repack.plan import ArchivePlan
 from quant_llm_repack.repack import Artifact, repack
 from quant_llm_repack.request import ArtifactRequest
 from quant_llm_repack.store import ArtifactStore
+from quant_llm_repack.tasks import run_task
 
-if TYPE_CHECKING:  # not in the function's runtime
-    from mypy_boto3_s3 import S3Client
-
-# Kept for the abort of the upload and the answer to CloudFormation: 90 s, or a quarter of a shorter time-out.
-_RESERVE_SECONDS = 90.0
-_RESERVE_SHARE = 0.25
-
-# Few tries with short time-outs, so that a call to an S3 that does not answer ends within the reserve.
-_S3_CONFIG = Config(
-    retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=20
-)
+__all__ = ["Edges", "answer", "handle"]
 
 
-class LambdaContext(Protocol):
-    """What the handler uses of Lambda's context object."""
-
-    log_stream_name: str
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the function."""
-        ...
-
-
-def _s3_client() -> S3Client:
-    return boto3.client("s3", config=_S3_CONFIG)
-
-
-def _secret_text(arn: str) -> str:
-    return str(boto3.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Edges:
-    """The world outside of the function; a test gives its own."""
-
-    s3: Callable[[], S3Client] = _s3_client
-    secret: Callable[[str], str] = _secret_text
-    http: urllib3.PoolManager = field(default_factory=urllib3.PoolManager)
-    sleep: Callable[[float], None] = time.sleep
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-
-
-def handle(event: Mapping[str, Any], context: LambdaContext) -> None:
-    """Answer one request of CloudFormation; the entry point that Lambda calls."""
-    answer(event, context, Edges())
+def handle(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any] | None:
+    """Run one task of the state machine, or answer one request of CloudFormation: what Lambda calls."""
+    edges = Edges()
+    if "Task" in event:
+        return run_task(event, context, edges)
+    answer(event, context, edges)
+    return None
 
 
 def answer(event: Mapping[str, Any], context: LambdaContext, edges: Edges) -> None:
     """Do what the event asks for and tell CloudFormation how it ended.
 
+    With a state machine only its start is answered; its last task signals the request's `WaitHandle`.
     Whatever goes wrong becomes FAILED with a reason. AnswerError when CloudFormation can't be told: Lambda
-    then runs the event again, which finds the artifact there.
+    then runs the event again, which finds the execution or the artifact there.
     """
     physical_id = str(event.get("PhysicalResourceId", event["LogicalResourceId"]))
     try:
@@ -86,8 +52,12 @@ def answer(event: Mapping[str, Any], context: LambdaContext, edges: Edges) -> No
         else:
             request = ArtifactRequest.from_properties(event["ResourceProperties"])
             physical_id = request.url
-            artifact = _make(request, context, edges)
-            data = {"ModelDataUrl": request.url, "Bytes": str(artifact.archive_bytes)}
+            if state_machine_arn := edges.environment.get("STATE_MACHINE_ARN"):
+                _start(state_machine_arn, event, request, edges)
+                archive_bytes = ArchivePlan(request.files).archive_bytes
+            else:
+                archive_bytes = _make(request, context, edges).archive_bytes
+            data = {"ModelDataUrl": request.url, "Bytes": str(archive_bytes)}
     except RepackError as error:
         reason = str(error)
         log("repack.failed", artifact=physical_id, reason=reason)
@@ -100,37 +70,28 @@ def answer(event: Mapping[str, Any], context: LambdaContext, edges: Edges) -> No
     send_failure(event, physical_id=physical_id, reason=reason, http=edges.http, sleep=edges.sleep)
 
 
+def _start(state_machine_arn: str, event: Mapping[str, Any], request: ArtifactRequest, edges: Edges) -> None:
+    """Start the execution of this very request; a second delivery of it finds the first one's."""
+    input_ = {
+        "Request": request.to_properties(),
+        "WaitHandle": event["ResourceProperties"].get("WaitHandle", ""),
+    }
+    name = re.sub(r"[^A-Za-z0-9_-]", "-", str(event["RequestId"]))[:80]
+    try:
+        edges.start_execution(state_machine_arn, name, json.dumps(input_, sort_keys=True))
+    except (ClientError, BotoCoreError) as error:
+        raise RepackError(f"the state machine {state_machine_arn} can't be started: {error}") from error
+    log("repack.execution_started", artifact=request.url, execution=name)
+
+
 def _make(request: ArtifactRequest, context: LambdaContext, edges: Edges) -> Artifact:
-    total = context.get_remaining_time_in_millis() / 1000
-    reserve = min(_RESERVE_SECONDS, total * _RESERVE_SHARE)
-    deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000 - reserve)
-
-    def hub() -> HubRepository:
-        return HubRepository(
-            request,
-            endpoint=edges.environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT,
-            token=_token(request, edges),
-            deadline=deadline,
-            http=edges.http,
-            sleep=edges.sleep,
-        )
-
+    deadline = edges.deadline(context)
     log("repack.started", artifact=request.url, repository=request.repository, commit=request.commit)
     artifact = repack(
         request,
-        source=hub,
+        source=lambda: edges.hub(request, deadline),
         store=ArtifactStore(edges.s3(), request.bucket),
         report=lambda progress: log("repack.progress", **asdict(progress)),
     )
     log("repack.finished", artifact=request.url, **asdict(artifact))
     return artifact
-
-
-def _token(request: ArtifactRequest, edges: Edges) -> str | None:
-    arn = request.token_secret_arn
-    if arn is None:
-        return None
-    try:
-        return edges.secret(arn).strip()
-    except (ClientError, BotoCoreError) as error:
-        raise RepackError(f"the hub token can't be read from the secret {arn}: {error}") from None

@@ -33,6 +33,8 @@ from quant_llm_repack.verify import require_sha256
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 STALL_SECONDS = 20.0  # a read that brings nothing for so long is given up
+MIN_BYTES_PER_SECOND = 256 * 1024  # a slower body is given up: another connection is mostly faster
+WINDOW_SECONDS = 30.0  # over which the rate is taken
 LOCATION_SECONDS = 45 * 60.0  # signed addresses last an hour at most, and some are minutes old at birth
 
 _CONNECT_SECONDS = 10.0
@@ -130,17 +132,25 @@ class HubRepository:
         response, _ = self._request("GET", location.url, {"Range": f"bytes={start}-{stop - 1}"})
         try:
             if response.status not in (200, 206, 416) and location.expires:
-                del self._locations[file.path]
+                self._locations.pop(file.path, None)  # two threads of a worker read
                 raise _transient(response)
             self._require_range(response, file, start, stop)
             missing = stop - start
+            read = getattr(response, "read1", response.read)  # what has come, without waiting for more
+            window_began, window_bytes = self._clock(), 0
             while missing:
                 self._deadline.check()
-                chunk = response.read(min(_CHUNK_BYTES, missing), decode_content=False)
+                chunk = read(min(_CHUNK_BYTES, missing), decode_content=False)
                 if not chunk:
                     raise TransientProblem(f"the body ended {missing} bytes early")
+                window_bytes += len(chunk)
+                seconds = self._clock() - window_began
                 yield chunk
                 missing -= len(chunk)
+                if seconds >= WINDOW_SECONDS:
+                    if missing and window_bytes < seconds * MIN_BYTES_PER_SECOND:
+                        raise TransientProblem(f"the body drips: {window_bytes:,} bytes in {seconds:.0f} s")
+                    window_began, window_bytes = self._clock(), 0
         except HTTPError as error:
             raise TransientProblem(f"the body broke off: {type(error).__name__}") from None
         finally:

@@ -89,6 +89,12 @@ class Part:
         """Bytes of the tar in this part."""
         return self.payload_stop - self.payload_start
 
+    @property
+    def continued(self) -> SourceRange | None:
+        """The range of the file that goes over this part's start; None when there is no such file."""
+        first = next((piece for piece in self.pieces if isinstance(piece, SourceRange)), None)
+        return first if first and first.start else None
+
 
 class ArchivePlan:
     """The layout of the archive of some files, which stand in the order given."""
@@ -127,6 +133,29 @@ class ArchivePlan:
     def parts(self) -> Iterator[Part]:
         """All parts in order."""
         return (self.part(number) for number in range(1, self.part_count + 1))
+
+    def payload_stop(self, number: int) -> int:
+        """The tar's bytes up to the end of part `number`; 0 for the part before the first."""
+        return min(number * self.blocks_per_part * BLOCK_BYTES, self.payload_bytes)
+
+    def begun_in(self, number: int) -> int | None:
+        """The part that has the first byte of the file that goes over the start of part `number`, if any."""
+        begun = self._begun(number)
+        return None if begun is None else begun // (self.blocks_per_part * BLOCK_BYTES) + 1
+
+    def parts_read_again(self, number: int) -> float:
+        """How many parts' bytes a worker that begins with part `number` reads first, for hashing alone."""
+        begun = self._begun(number)
+        if begun is None:
+            return 0.0
+        return (self.payload_stop(number - 1) - begun) / (self.blocks_per_part * BLOCK_BYTES)
+
+    def _begun(self, number: int) -> int | None:
+        """Where in the tar the file begins that goes over the start of part `number`, if any does."""
+        start = self.payload_stop(number - 1)
+        member = self.members[max(bisect_right(self._offsets, start) - 1, 0)]
+        is_over_start = member.data_offset < start < member.data_offset + member.file.size
+        return member.data_offset if is_over_start else None
 
     def _pieces(self, start: int, stop: int) -> Iterator[bytes | SourceRange]:
         first = max(bisect_right(self._offsets, start) - 1, 0)

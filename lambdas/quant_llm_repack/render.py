@@ -6,6 +6,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from quant_llm_repack.archive import (
@@ -16,7 +17,7 @@ from quant_llm_repack.archive import (
     block_header,
     gzip_trailer,
 )
-from quant_llm_repack.crc32 import crc32_combine
+from quant_llm_repack.crc32 import crc32_combine, crc32_combiner
 from quant_llm_repack.plan import Part, SourceRange
 from quant_llm_repack.request import SourceFile
 
@@ -33,7 +34,8 @@ class Source(Protocol):
 class RenderedPart:
     """The bytes of a part, with the CRC-32 of them (`crc32`) and of the tar up to their end (`tar_crc32`).
 
-    `tar_crc32` is right when the CRC-32 of the tar before the part was given to `render`.
+    `payload_crc32` is that of the part's bytes of the tar alone. `tar_crc32` is right when the CRC-32 of the
+    tar before the part was given to `render`.
     """
 
     number: int
@@ -41,6 +43,7 @@ class RenderedPart:
     length: int
     crc32: int
     tar_crc32: int
+    payload_crc32: int = 0
 
 
 def render(
@@ -63,11 +66,13 @@ def render(
                 frame.write(piece)
         frame.require_full()
         tar_crc32 = crc32_combine(crc32_before, frame.crc32, part.payload_bytes)
+        crc32 = frame.framed_crc32
         if part.is_last:
-            view[-TRAILER_BYTES:] = gzip_trailer(tar_crc32, part.payload_stop)
-        crc32 = zlib.crc32(view)
+            trailer = gzip_trailer(tar_crc32, part.payload_stop)
+            view[-TRAILER_BYTES:] = trailer
+            crc32 = zlib.crc32(trailer, crc32)
     body.seek(0)
-    return RenderedPart(part.number, body, part.length, crc32, tar_crc32)
+    return RenderedPart(part.number, body, part.length, crc32, tar_crc32, frame.crc32)
 
 
 def _sized(body: io.BytesIO, length: int) -> io.BytesIO:
@@ -78,37 +83,67 @@ def _sized(body: io.BytesIO, length: int) -> io.BytesIO:
     return body
 
 
+def payload_slices(part: Part, view: memoryview, start: int, stop: int) -> Iterator[memoryview]:
+    """Bytes `start` to `stop` of a rendered part's payload, without copying them, between block headers."""
+    while start < stop:
+        length = min(BLOCK_BYTES - start % BLOCK_BYTES, stop - start)
+        position = _position(part, start)
+        yield view[position : position + length]
+        start += length
+
+
+def _position(part: Part, payload: int) -> int:
+    """Where in the part the payload's byte stands."""
+    prefix = len(GZIP_HEADER) if part.number == 1 else 0
+    return prefix + payload + BLOCK_HEADER_BYTES * (payload // BLOCK_BYTES + 1)
+
+
+_combine_block = crc32_combiner(BLOCK_BYTES)
+
+
 class _Frame:
-    """A part's bytes, with the block headers in place and the payload to be filled in between them."""
+    """A part's bytes, filled block by block.
+
+    The CRC-32 of the payload and that of the framed bytes are both combined from the blocks' own: hashing
+    the bytes once in place of twice.
+    """
 
     def __init__(self, part: Part, view: memoryview) -> None:
-        self.crc32 = 0  # of the payload written
+        self.crc32 = 0  # of the payload of the blocks that are full
+        self.framed_crc32 = 0  # of the same with all that stands before
+        self._block_crc32 = 0
         self._written = 0
         self._payload_bytes = part.payload_bytes
-        self._prefix_bytes = len(GZIP_HEADER) if part.number == 1 else 0
+        self._part = part
         self._view = view
-        self._view[: self._prefix_bytes] = GZIP_HEADER[: self._prefix_bytes]
-        for start in range(0, self._payload_bytes, BLOCK_BYTES):
-            position = self._position(start) - BLOCK_HEADER_BYTES
-            header = block_header(min(BLOCK_BYTES, self._payload_bytes - start))
-            self._view[position : position + BLOCK_HEADER_BYTES] = header
-
-    def _position(self, payload: int) -> int:
-        """Where in the part the payload's byte stands."""
-        return self._prefix_bytes + payload + BLOCK_HEADER_BYTES * (payload // BLOCK_BYTES + 1)
+        if part.number == 1:
+            self._view[: len(GZIP_HEADER)] = GZIP_HEADER
+            self.framed_crc32 = zlib.crc32(GZIP_HEADER)
 
     def write(self, data: bytes) -> None:
         """Add payload."""
         if self._written + len(data) > self._payload_bytes:
             raise ValueError(f"the source gave more than the part's {self._payload_bytes} bytes")
-        self.crc32 = zlib.crc32(data, self.crc32)
         rest = memoryview(data)
         while rest:
             room = BLOCK_BYTES - self._written % BLOCK_BYTES
             piece, rest = rest[:room], rest[room:]
-            position = self._position(self._written)
+            position = _position(self._part, self._written)
             self._view[position : position + len(piece)] = piece
+            self._block_crc32 = zlib.crc32(piece, self._block_crc32)
             self._written += len(piece)
+            if len(piece) == room or self._written == self._payload_bytes:
+                self._end_block()
+
+    def _end_block(self) -> None:
+        length = (self._written - 1) % BLOCK_BYTES + 1
+        header = block_header(length)
+        position = _position(self._part, self._written - length)
+        self._view[position - BLOCK_HEADER_BYTES : position] = header
+        combine = _combine_block if length == BLOCK_BYTES else partial(crc32_combine, second_bytes=length)
+        self.crc32 = combine(self.crc32, self._block_crc32)
+        self.framed_crc32 = combine(zlib.crc32(header, self.framed_crc32), self._block_crc32)
+        self._block_crc32 = 0
 
     def require_full(self) -> None:
         """ValueError when payload is missing."""

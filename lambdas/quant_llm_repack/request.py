@@ -13,7 +13,8 @@ from quant_llm_repack.errors import RequestError
 
 MAX_SEGMENT_BYTES = 255  # the longest file name that Linux file systems take
 
-_OF_CLOUDFORMATION = {"ServiceToken", "ServiceTimeout"}
+# Not of the artifact: how CloudFormation reaches the function, and where it waits for the end.
+_OF_CLOUDFORMATION = {"ServiceToken", "ServiceTimeout", "WaitHandle"}
 _OF_REQUEST = {"Repository", "Commit", "Files", "Bucket", "Key"}
 _OPTIONAL = {"TokenSecretArn"}
 _SHA256_OF_NOTHING = hashlib.sha256().hexdigest()

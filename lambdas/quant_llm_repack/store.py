@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import reduce
 from types import TracebackType
@@ -14,14 +14,24 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from quant_llm_lambda.log import log
 from quant_llm_repack.crc32 import crc32_combine
-from quant_llm_repack.errors import StoreError
+from quant_llm_repack.errors import StoreError, StoreUnavailableError, UploadGoneError
 from quant_llm_repack.render import RenderedPart
 
 if TYPE_CHECKING:  # not in the function's runtime
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 # S3's answers to a conditional write whose key is taken, is being taken, or whose earlier try got through.
 _KEY_TAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload"}
+
+# What may pass, after boto3's own retries; BadDigest: a byte changed on the way.
+_PASSING = ("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "BadDigest", "500", "503")
+_KINDS: dict[str, type[StoreError]] = {
+    **dict.fromkeys(_PASSING, StoreUnavailableError),
+    "NoSuchUpload": UploadGoneError,
+}
+_MAX_KEYS = 1000  # of one DeleteObjects
+_ABSENT = {"404", "NoSuchKey", "NotFound"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,19 @@ class UploadedPart:
     etag: str
     crc32: int
     length: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPart:
+    """A part as S3 lists it; the checksum is base64, and missing in some stand-ins for S3."""
+
+    etag: str
+    length: int
+    checksum: str | None
+
+    def is_of(self, *, length: int, crc32: int) -> bool:
+        """Whether it is the part of that length and CRC-32, as far as S3 tells."""
+        return self.length == length and self.checksum in (None, _base64(crc32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +71,7 @@ class ArtifactStore:
             try:
                 head = self.client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
-                if _code(error) in ("404", "NoSuchKey", "NotFound"):
+                if _code(error) in _ABSENT:
                     return False
                 raise
         got = {name: head["Metadata"].get(name) for name in metadata}
@@ -75,6 +98,58 @@ class ArtifactStore:
             except ClientError as error:
                 if _code(error) not in _KEY_TAKEN:
                     raise
+
+    def read(self, key: str) -> bytes | None:
+        """A small object's bytes; None when it is not there."""
+        with _explained(f"can't read {self.url(key)}"):
+            try:
+                return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                if _code(error) in _ABSENT:
+                    return None
+                raise
+
+    def write(self, key: str, body: bytes) -> None:
+        """Write a small JSON object, over one that is there."""
+        with _explained(f"can't write {self.url(key)}"):
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys that begin with `prefix`."""
+        with _explained(f"can't list {self.url(prefix)}*"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            return [each["Key"] for page in pages for each in page.get("Contents", [])]
+
+    def remove(self, prefix: str) -> None:
+        """Remove every object whose key begins with `prefix`."""
+        keys = self.keys(prefix)
+        with _explained(f"can't remove {self.url(prefix)}*"):
+            for start in range(0, len(keys), _MAX_KEYS):
+                objects: list[ObjectIdentifierTypeDef] = [
+                    {"Key": key} for key in keys[start : start + _MAX_KEYS]
+                ]
+                self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+
+    def uploads(self, key: str) -> list[str]:
+        """The ids of the uploads of `key` under way, the oldest first."""
+        with _explained(f"can't list the uploads of {self.url(key)}"):
+            pages = self.client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=key
+            )
+            found = [each for page in pages for each in page.get("Uploads", []) if each["Key"] == key]
+        return [
+            each["UploadId"] for each in sorted(found, key=lambda each: (each["Initiated"], each["UploadId"]))
+        ]
+
+    def end_uploads(self, key: str) -> None:
+        """Abort every upload of `key` under way; StoreError when one may still be there."""
+        for upload_id in self.uploads(key):
+            with suppress(UploadGoneError), _explained(f"can't end an upload of {self.url(key)}"):
+                self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+
+    def resumed(self, key: str, upload_id: str, *, length: int, metadata: Mapping[str, str]) -> Upload:
+        """An upload that was begun elsewhere."""
+        return Upload(self, key, upload_id, length=length, metadata=metadata)
 
     def upload(self, key: str, *, length: int, metadata: Mapping[str, str]) -> Upload:
         """Begin the upload of an object of `length` bytes."""
@@ -107,6 +182,23 @@ class Upload:
         self._length = length
         self._metadata = metadata
         self._is_over = False
+
+    @property
+    def id(self) -> str:
+        """The id that S3 gave it."""
+        return self._id
+
+    def listed(self) -> dict[int, ListedPart]:
+        """The parts that S3 has, by number; UploadGoneError when it knows no such upload."""
+        with _explained(f"can't list the parts of {self._url}"):
+            pages = self._store.client.get_paginator("list_parts").paginate(
+                Bucket=self._store.bucket, Key=self._key, UploadId=self._id
+            )
+            return {
+                part["PartNumber"]: ListedPart(part["ETag"], part["Size"], part.get("ChecksumCRC32"))
+                for page in pages
+                for part in page.get("Parts", [])
+            }
 
     def put(self, part: RenderedPart) -> UploadedPart:
         """Send a part, with the CRC-32 that S3 checks it against."""
@@ -155,7 +247,7 @@ class Upload:
                 if _code(error) not in _KEY_TAKEN:
                     raise
         if not self._store.holds(self._key, length=self._length, metadata=self._metadata):
-            raise StoreError(
+            raise StoreUnavailableError(
                 f"{self._url} is being written by another deploy; deploy again when that one is done"
             )
 
@@ -201,8 +293,7 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except ClientError as error:
         message = error.response["Error"].get("Message", "")
-        raise StoreError(
-            f"{what}: S3 answered {_code(error)} to {error.operation_name}: {message}"
-        ) from error
-    except BotoCoreError as error:
-        raise StoreError(f"{what}: {error}") from error
+        kind = _KINDS.get(_code(error), StoreError)
+        raise kind(f"{what}: S3 answered {_code(error)} to {error.operation_name}: {message}") from error
+    except BotoCoreError as error:  # no answer, mostly
+        raise StoreUnavailableError(f"{what}: {error}") from error

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from quant_llm_lambda.log import log
 from quant_llm_lambda.retry import full_jitter
 from quant_llm_repack.deadline import Deadline
-from quant_llm_repack.errors import HubError
+from quant_llm_repack.errors import HubUnavailableError
 
 MAX_TRIES = 6  # with full jitter 15.5 s of waiting at most, unless the hub asks for more
 
@@ -36,14 +36,16 @@ class Tries:
         self._failures = 0
 
     def failed(self, problem: TransientProblem) -> None:
-        """Wait for the next try; HubError when that was the last, or the wait would pass the deadline."""
+        """Wait for the next try; HubUnavailableError after the last, or when the deadline comes before."""
         self._failures += 1
         log("repack.try_failed", what=self._what, problem=str(problem), tries=self._failures)
         if self._failures == MAX_TRIES:
-            raise HubError(f"{self._what}: failed {MAX_TRIES} times in a row, the last with: {problem}")
+            raise HubUnavailableError(
+                f"{self._what}: failed {MAX_TRIES} times in a row, the last with: {problem}"
+            )
         wait = problem.wait_seconds + full_jitter(self._failures)
         if wait >= self._deadline.left():
-            raise HubError(
+            raise HubUnavailableError(
                 f"{self._what}: no time is left to wait {wait:.0f} s for another try after: {problem}"
             )
         self._sleep(wait)

@@ -62,12 +62,18 @@ class TestModelBucket:
                     },
                     "LifecycleConfiguration": {
                         "Rules": [
-                            Match.object_like(
-                                {
-                                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
-                                    "Status": "Enabled",
-                                }
-                            )
+                            {
+                                "Id": "abort-incomplete-uploads",
+                                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
+                                "Status": "Enabled",
+                            },
+                            {
+                                "Id": "expire-work-records",
+                                "Prefix": "work/",
+                                "ExpirationInDays": 7,
+                                "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+                                "Status": "Enabled",
+                            },
                         ]
                     },
                 },
@@ -111,25 +117,72 @@ class TestModelArtifact:
             (file.path, file.size, file.sha256) for file in LOCK.files
         ]
 
-    def test_model_waits_for_the_artifact_and_reads_the_same_key(self, default_template: Template) -> None:
-        (artifact_id,) = default_template.find_resources("Custom::ModelArtifact")
+    def test_model_waits_until_the_artifact_is_published_and_reads_the_same_key(
+        self, default_template: Template
+    ) -> None:
+        (started_id,) = default_template.find_resources("Custom::ModelArtifact")
+        ((published_id, published),) = default_template.find_resources(
+            "AWS::CloudFormation::WaitCondition"
+        ).items()
         (model,) = default_template.find_resources("AWS::SageMaker::Model").values()
-        assert artifact_id in model["DependsOn"]
+        assert started_id in published["DependsOn"]
+        assert published_id in model["DependsOn"]
         url = json.dumps(model["Properties"]["PrimaryContainer"]["ModelDataUrl"])
         assert only(default_template, "Custom::ModelArtifact")["Key"] in url
 
-    def test_repack_can_write_artifacts_but_delete_nothing(self, default_template: Template) -> None:
-        granted = [
-            action for s in statements(default_template, "RepackFunctionRole") for action in actions(s)
-        ]
-        assert "s3:PutObject" in granted
-        assert not [action for action in granted if "Delete" in action or action in ("s3:*", "*")]
+    def test_repack_may_take_longer_than_the_hour_of_a_custom_resource(
+        self, default_template: Template
+    ) -> None:
+        (handle_id,) = default_template.find_resources("AWS::CloudFormation::WaitConditionHandle")
+        assert only(default_template, "AWS::CloudFormation::WaitCondition") == {
+            "Handle": {"Ref": handle_id},
+            "Timeout": "43200",
+        }
+        assert only(default_template, "Custom::ModelArtifact")["WaitHandle"] == {"Ref": handle_id}
 
-    def test_repack_touches_only_the_artifact_prefix(self, default_template: Template) -> None:
+    def test_new_weights_are_waited_for_anew(
+        self, default_template: Template, justice_template: Template
+    ) -> None:
+        waits = [
+            set(template.find_resources(f"AWS::CloudFormation::WaitCondition{kind}"))
+            for template in (default_template, justice_template)
+            for kind in ("", "Handle")
+        ]
+        assert all(LOCK.digest[:16] in name for names in waits[:2] for name in names)
+        assert not any(LOCK.digest[:16] in name for names in waits[2:] for name in names)
+
+    def test_repack_can_write_artifacts_but_delete_nothing_except_its_notes(
+        self, default_template: Template
+    ) -> None:
         for statement in statements(default_template, "RepackFunctionRole"):
-            objects = [action for action in actions(statement) if action.startswith("s3:Put")]
-            if objects:
-                assert "/models/*" in json.dumps(statement["Resource"])
+            where = json.dumps(statement["Resource"])
+            assert not {"s3:*", "*"} & set(actions(statement))
+            if any("Delete" in action for action in actions(statement)):
+                assert "/work/*" in where
+                assert "/models/" not in where
+            elif "s3:PutObject" in actions(statement):
+                assert "/models/*" in where
+
+    def test_function_and_state_machine_know_each_other(self, default_template: Template) -> None:
+        machine = only(default_template, "AWS::StepFunctions::StateMachine")
+        (function_id,) = [
+            name
+            for name, resource in default_template.find_resources("AWS::Lambda::Function").items()
+            if resource["Properties"]["Handler"] == "quant_llm_repack.handler.handle"
+        ]
+        function = default_template.find_resources("AWS::Lambda::Function")[function_id]["Properties"]
+        variables = function["Environment"]["Variables"]
+        assert machine["StateMachineName"] == "QuantLlmStack-repack"
+        assert ":stateMachine:QuantLlmStack-repack" in json.dumps(variables["STATE_MACHINE_ARN"])
+
+        parts = machine["DefinitionString"]["Fn::Join"][1]
+        called = [part for part in parts if not isinstance(part, str)]
+        assert all(part == {"Fn::GetAtt": [function_id, "Arn"]} for part in called)
+        definition = json.loads("".join(part if isinstance(part, str) else "function" for part in parts))
+        copying = definition["States"]["Copy the parts"]
+        assert copying["MaxConcurrency"] == int(variables["WORKERS"])
+        # A null that is dropped on its way hands the results of the copies to the next task.
+        assert copying["ResultPath"] is None
 
 
 class TestEngineImage:

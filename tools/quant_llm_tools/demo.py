@@ -120,9 +120,9 @@ def following_logs(narrator: Narrator, session: boto3.Session, endpoint_url: str
     since = int(time.time() * 1000)
     done = threading.Event()
 
-    def new_lines(seen: set[str]) -> Iterator[str]:
+    def new_messages(seen: set[str]) -> Iterator[str]:
         for group in logs.describe_log_groups()["logGroups"]:
-            for part, pattern in (("Repack", "repack.progress"), ("BuildLogs", "embedded AWS")):
+            for part, pattern in (("RepackFunction", "repack."), ("BuildLogs", "embedded AWS")):
                 if part not in group["logGroupName"]:
                     continue
                 for event in logs.filter_log_events(
@@ -134,9 +134,11 @@ def following_logs(narrator: Narrator, session: boto3.Session, endpoint_url: str
 
     def follow() -> None:
         seen: set[str] = set()
+        progress = RepackProgress()
         while not done.wait(0.5):
-            for line in new_lines(seen):
-                narrator.say(f"  {progress_text(line)}")
+            for message in new_messages(seen):
+                if text := progress.text(message) if message.startswith("{") else f"image build: {message}":
+                    narrator.say(f"  {text}")
 
     thread = threading.Thread(target=follow, name="following-logs", daemon=True)
     thread.start()
@@ -147,16 +149,32 @@ def following_logs(narrator: Narrator, session: boto3.Session, endpoint_url: str
         thread.join()
 
 
-def progress_text(line: str) -> str:
-    """A line of a function's or a build's log as a person wants to see it."""
-    if not line.startswith("{"):
-        return f"image build: {line}"
-    record = json.loads(line)
-    share = 100 * record["bytes_done"] / record["bytes_total"]
-    return (
-        f"repack: {record['bytes_done']:,} of {record['bytes_total']:,} bytes ({share:.0f} %),"
-        f" {record['mb_per_second']:.0f} MB/s"
-    )
+class RepackProgress:
+    """Adds up what the repack's workers report, one JSON line after the other."""
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._done: dict[int, int] = {}
+
+    def text(self, line: str) -> str:
+        """What a person wants to hear of a line; empty for what is not worth one."""
+        record = json.loads(line)
+        match record["event"]:
+            case "repack.planned":
+                self._total = record["archive_bytes"]
+                return (
+                    f"repack: {self._total:,} bytes in {record['parts']} parts, {record['workers']} workers"
+                )
+            case "repack.progress":
+                self._done[record["item"]] = record["bytes_done"]
+                done = sum(self._done.values())
+                share = 100 * done / max(self._total, done)
+                return f"repack: {done:,} bytes ({share:.0f} %), {record['mb_per_second']:.0f} MB/s a worker"
+            case "repack.finished":
+                return f"repack: {record['archive_bytes']:,} bytes published, every sha256 is the lock's"
+            case "repack.failed":
+                return f"repack failed: {record['reason']}"
+        return ""
 
 
 def ask(runtime: Any, endpoint: str) -> dict[str, Any]:

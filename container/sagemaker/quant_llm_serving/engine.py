@@ -95,10 +95,11 @@ class EngineProcess:
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
-        for line in self._process.stdout:
-            stripped = line.rstrip()
-            self._lines.append(stripped.decode(errors="replace"))
-            self._log.line(stripped)
+        with self._process.stdout as output:
+            for line in output:
+                stripped = line.rstrip()
+                self._lines.append(stripped.decode(errors="replace"))
+                self._log.line(stripped)
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         status = self._process.wait()

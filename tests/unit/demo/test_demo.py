@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from quant_llm_tools.demo import progress_text, readable, tool_environment
+from quant_llm_tools.demo import RepackProgress, readable, tool_environment
 
 EVENT = "QuantLlmStack |  7/28 | 11:35:05 PM | {} | AWS::KMS::Key | Models/Key (ModelsKey) {}"
 
@@ -30,9 +30,23 @@ def test_asset_publishing_is_left_out() -> None:
     assert readable("QuantLlmStack: start: Building Repack/Function/Resource/Code") == ""
 
 
-def test_repack_progress_tells_bytes_share_and_rate() -> None:
-    record = {"event": "repack.progress", "bytes_done": 50, "bytes_total": 200, "mb_per_second": 12.4}
-    assert progress_text(json.dumps(record)) == "repack: 50 of 200 bytes (25 %), 12 MB/s"
+def test_repack_progress_adds_up_over_workers() -> None:
+    progress = RepackProgress()
+
+    def text(event: str, **fields: object) -> str:
+        return progress.text(json.dumps({"event": f"repack.{event}", **fields}))
+
+    planned = text("planned", archive_bytes=1000, parts=3, workers=2)
+    assert planned == "repack: 1,000 bytes in 3 parts, 2 workers"
+    assert "100 bytes (10 %)" in text("progress", item=0, bytes_done=100, mb_per_second=12.4)
+    assert "500 bytes (50 %)" in text("progress", item=1, bytes_done=400, mb_per_second=12.4)
+    assert "600 bytes (60 %), 12 MB/s" in text("progress", item=0, bytes_done=200, mb_per_second=12.4)
+    assert "1,000 bytes published" in text("finished", archive_bytes=1000)
+
+
+def test_failed_repack_tells_its_reason() -> None:
+    line = json.dumps({"event": "repack.failed", "reason": "weights.gguf: wrong sha256"})
+    assert RepackProgress().text(line) == "repack failed: weights.gguf: wrong sha256"
 
 
 def test_settings_of_the_users_own_aws_never_reach_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:

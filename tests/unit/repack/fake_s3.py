@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,13 +38,39 @@ class OpenUpload:
     key: str
     content_type: str
     metadata: dict[str, str]
+    initiated: int = 0
     parts: dict[int, bytes] = field(default_factory=dict)
+    etags: dict[int, str] = field(default_factory=dict)
+
+
+class FakePaginator:
+    """Pages of a listing; the listing is taken whole, at the first page."""
+
+    def __init__(self, listing: Callable[..., tuple[str, list[dict[str, Any]]]], page: int) -> None:
+        self._listing = listing
+        self._page = page
+
+    def paginate(self, **options: str) -> Iterator[dict[str, Any]]:
+        name, found = self._listing(**options)
+        for start in range(0, len(found), self._page):
+            yield {name: found[start : start + self._page]}
+        if not found:
+            yield {}
 
 
 class FakeS3:
     """The calls that the repack makes, with boto3's parameter names; any other parameter is a TypeError."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        min_part_bytes: int = MIN_PART_BYTES,
+        page: int = 1000,
+        on_call: Callable[[str], None] = lambda operation: None,
+    ) -> None:
+        self.min_part_bytes = min_part_bytes
+        self.page = page  # of the listings
+        self.on_call = on_call  # sees each call before it is done, and may raise
         self.objects: dict[str, StoredObject] = {}
         self.uploads: dict[str, OpenUpload] = {}
         self.calls: list[str] = []
@@ -58,6 +85,7 @@ class FakeS3:
         self.failures.setdefault(operation, []).append(code)
 
     def _called(self, operation: str) -> None:
+        self.on_call(operation)
         self.calls.append(operation)
         if codes := self.failures.get(operation):
             raise client_error(operation, codes.pop(0))
@@ -69,16 +97,60 @@ class FakeS3:
         found = self.objects[Key]
         return {"ContentLength": len(found.body), "Metadata": found.metadata}
 
-    def get_object(self, *, Bucket: str, Key: str, Range: str) -> dict[str, Any]:
+    def get_object(self, *, Bucket: str, Key: str, Range: str = "bytes=-0") -> dict[str, Any]:
         self._called("GetObject")
         assert Range.startswith("bytes=-")
+        if Key not in self.objects:
+            raise client_error("GetObject", "NoSuchKey")
         body = self.objects[Key].body[-int(Range.removeprefix("bytes=-")) :]
         return {"Body": StreamingBody(io.BytesIO(body), len(body))}
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str, IfNoneMatch: str) -> None:
+    def put_object(
+        self, *, Bucket: str, Key: str, Body: bytes, ContentType: str, IfNoneMatch: str | None = None
+    ) -> None:
         self._called("PutObject")
-        self._require_absent("PutObject", Key, IfNoneMatch)
+        if IfNoneMatch is not None:
+            self._require_absent("PutObject", Key, IfNoneMatch)
         self.objects[Key] = StoredObject(Body, ContentType)
+
+    def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> None:
+        self._called("DeleteObjects")
+        assert len(Delete["Objects"]) <= 1000
+        for each in Delete["Objects"]:
+            self.objects.pop(each["Key"], None)
+
+    def get_paginator(self, operation: str) -> FakePaginator:
+        listings: dict[str, Callable[..., tuple[str, list[dict[str, Any]]]]] = {
+            "list_parts": self._list_parts,
+            "list_objects_v2": self._list_objects,
+            "list_multipart_uploads": self._list_uploads,
+        }
+        return FakePaginator(listings[operation], self.page)
+
+    def _list_objects(self, *, Bucket: str, Prefix: str) -> tuple[str, list[dict[str, Any]]]:
+        self._called("ListObjectsV2")
+        return "Contents", [{"Key": key} for key in sorted(self.objects) if key.startswith(Prefix)]
+
+    def _list_parts(self, *, Bucket: str, Key: str, UploadId: str) -> tuple[str, list[dict[str, Any]]]:
+        self._called("ListParts")
+        upload = self._upload("ListParts", UploadId, Key)
+        return "Parts", [
+            {
+                "PartNumber": number,
+                "ETag": upload.etags[number],
+                "Size": len(body),
+                "ChecksumCRC32": crc32_text(body),
+            }
+            for number, body in sorted(upload.parts.items())
+        ]
+
+    def _list_uploads(self, *, Bucket: str, Prefix: str) -> tuple[str, list[dict[str, Any]]]:
+        self._called("ListMultipartUploads")
+        return "Uploads", [
+            {"Key": upload.key, "UploadId": upload_id, "Initiated": upload.initiated}
+            for upload_id, upload in self.uploads.items()
+            if upload.key.startswith(Prefix)
+        ]
 
     def create_multipart_upload(
         self,
@@ -93,7 +165,7 @@ class FakeS3:
         self._called("CreateMultipartUpload")
         assert (ChecksumAlgorithm, ChecksumType) == ("CRC32", "FULL_OBJECT")
         upload_id = f"upload-{len(self.calls)}"
-        self.uploads[upload_id] = OpenUpload(Key, ContentType, dict(Metadata))
+        self.uploads[upload_id] = OpenUpload(Key, ContentType, dict(Metadata), len(self.calls))
         return {"UploadId": upload_id}
 
     def upload_part(
@@ -113,8 +185,11 @@ class FakeS3:
             raise client_error("UploadPart", "InvalidArgument")
         if crc32_text(data) != ChecksumCRC32:
             raise client_error("UploadPart", "BadDigest")
-        self._upload("UploadPart", UploadId, Key).parts[PartNumber] = data
-        return {"ETag": f'"etag-{PartNumber}"'}
+        upload = self._upload("UploadPart", UploadId, Key)
+        upload.parts[PartNumber] = data
+        # Another one for the same bytes, as with a KMS key.
+        upload.etags[PartNumber] = f'"etag-{PartNumber}-{len(self.calls)}"'
+        return {"ETag": upload.etags[PartNumber]}
 
     def complete_multipart_upload(
         self,
@@ -136,10 +211,10 @@ class FakeS3:
             raise client_error(operation, "InvalidPart")
         data = [upload.parts[part["PartNumber"]] for part in named]
         for part, body in zip(named, data, strict=True):
-            expected = f'"etag-{part["PartNumber"]}"', crc32_text(body)
+            expected = upload.etags[part["PartNumber"]], crc32_text(body)
             if (part["ETag"], part["ChecksumCRC32"]) != expected:
                 raise client_error(operation, "InvalidPart")
-        if any(len(body) < MIN_PART_BYTES for body in data[:-1]):
+        if any(len(body) < self.min_part_bytes for body in data[:-1]):
             raise client_error(operation, "EntityTooSmall")
         whole = b"".join(data)
         if ChecksumType != "FULL_OBJECT" or crc32_text(whole) != ChecksumCRC32:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import urllib3
 
@@ -55,6 +55,9 @@ class BrokenBody(io.BytesIO):
             raise self._error
         return data
 
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return self.read(size)
+
 
 class FakeWeb(urllib3.PoolManager):
     """Serves `contents` as the hub does: files over 1,000 bytes from the CDN, others from the hub itself.
@@ -72,6 +75,8 @@ class FakeWeb(urllib3.PoolManager):
         self.canned: dict[tuple[str, str], list[Canned]] = {}
         self.broken: list[tuple[int, Exception | None]] = []
         self.signatures = 0
+        # By path, in place of the true one.
+        self.sha256: dict[str, str] = {}
 
     def can(self, method: str, base: str, *answers: Canned) -> None:
         self.canned.setdefault((method, urlsplit(base).netloc), []).extend(answers)
@@ -112,9 +117,9 @@ class FakeWeb(urllib3.PoolManager):
         return _response(
             302,
             {
-                "Location": f"{CDN}{self.prefix}{path}?signature={self.signatures}",
+                "Location": f"{CDN}{self.prefix}{quote(path)}?signature={self.signatures}",
                 "X-Linked-Size": str(len(content)),
-                "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"',
+                "X-Linked-Etag": f'"{self.sha256.get(path) or hashlib.sha256(content).hexdigest()}"',
             },
         )
 

@@ -7,7 +7,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant_llm_repack.crc32 import crc32_combine
+from quant_llm_repack.crc32 import crc32_combine, crc32_combiner
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
@@ -21,6 +21,12 @@ def test_joins_of_terabytes_can_be_made_in_any_order(lengths: list[int], crc: in
     left_first = crc32_combine(crc32_combine(crc, 123, second), 456, third)
     right_first = crc32_combine(crc, crc32_combine(123, 456, third), second + third)
     assert left_first == right_first
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_a_combiner_for_one_length_gives_the_same(first: bytes, second: bytes) -> None:
+    combine = crc32_combiner(len(second))
+    assert combine(zlib.crc32(first), zlib.crc32(second)) == zlib.crc32(first + second)
 
 
 def test_64_megabytes_of_zeros() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from quant_llm_lambda.cloudformation import AnswerError
-from quant_llm_repack.handler import Edges, answer
+from quant_llm_repack.errors import RequestError
+from quant_llm_repack.handler import Edges, answer, handle
 from quant_llm_repack.plan import ArchivePlan
 from tests.unit.repack.fake_s3 import FakeS3, StoredObject, client_error
 from tests.unit.repack.fake_web import ANSWER, CDN, HUB, Canned, FakeWeb
@@ -51,6 +52,8 @@ def event(kind: str = "Create", **changes: Any) -> dict[str, Any]:
 class World:
     web: FakeWeb = field(default_factory=lambda: FakeWeb(CONTENTS, REQUEST))
     s3: FakeS3 = field(default_factory=FakeS3)
+    environment: dict[str, str] = field(default_factory=dict)
+    started: list[tuple[str, str, Any]] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=lambda: {SECRET: f"{TOKEN}\n"})
 
@@ -59,6 +62,9 @@ class World:
             raise client_error("GetSecretValue", "ResourceNotFoundException")
         return self.secrets[arn]
 
+    def start(self, arn: str, name: str, input_: str) -> None:
+        self.started.append((arn, name, json.loads(input_)))
+
     def handle(self, request: dict[str, Any], context: Context | None = None) -> dict[str, Any]:
         """Handle the event and return the one answer that came."""
         edges = Edges(
@@ -66,7 +72,8 @@ class World:
             secret=self.secret,
             http=self.web,
             sleep=self.waits.append,
-            environment={"HF_ENDPOINT": HUB},
+            environment={"HF_ENDPOINT": HUB, **self.environment},
+            start_execution=self.start,
         )
         before = len(self.web.answers)
         answer(request, context or Context(), edges)
@@ -248,3 +255,29 @@ def test_a_cloudformation_out_of_reach_is_raised_so_that_lambda_tries_again(worl
     with pytest.raises(AnswerError):
         world.handle(event())
     assert world.handle(event())["Status"] == "SUCCESS"
+
+
+def test_with_a_state_machine_its_start_is_answered_at_once(world: World) -> None:
+    world.environment["STATE_MACHINE_ARN"] = "arn:machine"
+    result = world.handle(event(WaitHandle="https://handle.example/once"))
+    length = ArchivePlan(REQUEST.files).archive_bytes
+    assert (result["Status"], result["PhysicalResourceId"]) == ("SUCCESS", REQUEST.url)
+    assert result["Data"] == {"ModelDataUrl": REQUEST.url, "Bytes": str(length)}
+    expected = {"Request": REQUEST.to_properties(), "WaitHandle": "https://handle.example/once"}
+    assert world.started == [("arn:machine", "request-1", expected)]
+    assert world.s3.calls == []
+
+
+def test_a_state_machine_that_can_not_be_started_is_a_failure(world: World) -> None:
+    def refuse(arn: str, name: str, input_: str) -> None:
+        raise client_error("StartExecution", "AccessDeniedException")
+
+    world.environment["STATE_MACHINE_ARN"] = "arn:machine"
+    world.start = refuse  # type: ignore[method-assign]  # a Step Functions that refuses
+    reason = assert_failed_cleanly(world, world.handle(event()))
+    assert reason.startswith("the state machine arn:machine can't be started: ")
+
+
+def test_an_event_with_a_task_is_not_answered(world: World) -> None:
+    with pytest.raises(RequestError, match="Task must be one of"):
+        handle({"Task": "none"}, Context())

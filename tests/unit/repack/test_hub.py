@@ -293,3 +293,25 @@ def test_nothing_secret_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     assert output.count("repack.try_failed") == 3
     assert TOKEN not in output
     assert "signature" not in output
+
+
+def test_a_body_that_drips_is_given_up_and_goes_on() -> None:
+    fixture = Fixture()
+    request = fixture.web.request
+
+    def dripping(method: str, url: str, *given: object, **options: object) -> urllib3.BaseHTTPResponse:
+        response = request(method, url, *given, **options)  # type: ignore[arg-type]  # handed on as given
+        if method == "GET" and len(fixture.asked("GET")) == 1:
+            read = response.read1
+
+            def slow(size: int, decode_content: bool | None = None) -> bytes:
+                fixture.now += 20.0
+                return read(min(size, 1000), decode_content=decode_content)
+
+            response.read1 = slow  # type: ignore[method-assign, assignment]  # a body that drips
+        return response
+
+    fixture.web.request = dripping  # type: ignore[method-assign]  # a CDN with such a body
+    fixture.read_right()
+    assert fixture.asked("GET") == ["bytes=0-3145727", "bytes=2000-3145727"]
+    assert len(fixture.waits) == 1

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-WORKER = Path(__file__).with_name("worker.py")
-ROOT = WORKER.parents[3]
+ROOT = Path(__file__).parents[3]
 
 
-def peak_rss_mib(megabytes: int) -> float:
+def peak_rss_mib(program: str, megabytes: int) -> float:
     paths = os.pathsep.join(str(ROOT / root) for root in (".", "lambdas"))
     done = subprocess.run(
-        [sys.executable, WORKER, str(megabytes)],
+        [sys.executable, Path(__file__).with_name(program), str(megabytes)],
         env={**os.environ, "PYTHONPATH": paths, "AWS_DEFAULT_REGION": "us-east-1"},
         capture_output=True,
         check=True,
@@ -26,7 +25,8 @@ def peak_rss_mib(megabytes: int) -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
-def test_memory_is_bounded_and_does_not_grow_with_the_model() -> None:
-    small, large = peak_rss_mib(100), peak_rss_mib(600)
+@pytest.mark.parametrize(("program", "small_mb"), [("worker.py", 100), ("copy_worker.py", 240)])
+def test_memory_is_bounded_and_does_not_grow_with_the_model(program: str, small_mb: int) -> None:
+    small, large = peak_rss_mib(program, small_mb), peak_rss_mib(program, 600)
     assert large < 256
     assert large - small < 8

@@ -1,0 +1,13 @@
+"""Compare the repack with other ways from the hub to S3: `python benchmarks/repack.py [--quick] [--json]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    root = Path(__file__).parents[1]
+    sys.path[:0] = [str(root / source) for source in (".", "constructs", "tools", "lambdas")]
+    from benchmarks.repack_comparison import main
+
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""The state machine that brings models from the hub into the bucket, and the function that does its tasks."""
+
+from __future__ import annotations
+
+import json
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_stepfunctions as stepfunctions
+from constructs import Construct
+
+from quant_llm.acknowledge import acknowledge
+from quant_llm.model_bucket import ModelBucket
+from quant_llm.python_function import PythonFunction
+from quant_llm_repack import state_machine
+
+# A function's network gives about 75 MB/s: ten of them move 40 GB in about a minute, by that arithmetic, and
+# stay far below the hub's limits for an anonymous client.
+DEFAULT_WORKERS = 10
+
+
+class Repack(Construct):
+    """Plan, copy with many workers, verify, publish: however long it takes, and again after a fault.
+
+    `workers` functions copy at a time. The models of a stack share the state machine. Memory: at 1,769 MiB a
+    function has one whole CPU; hashing needs the CPU, not the memory.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, bucket: ModelBucket, workers: int = DEFAULT_WORKERS
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.bucket = bucket
+        stack = cdk.Stack.of(self)
+        # Named, because the function must know the machine that must know the function.
+        name = f"{stack.stack_name}-repack"
+        arn = stack.format_arn(
+            service="states",
+            resource="stateMachine",
+            resource_name=name,
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        self.handler = PythonFunction(
+            self,
+            "Function",
+            package="quant_llm_repack",
+            description="Repacks the files of a lock into model.tar.gz and verifies every byte",
+            timeout=cdk.Duration.minutes(15),
+            memory_mib=1769,
+            environment={"STATE_MACHINE_ARN": arn, "WORKERS": str(workers)},
+        )
+        bucket.grant_publish(self.handler.role)
+        self.handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["states:StartExecution"], resources=[arn])
+        )
+        self.machine = self._machine(name, workers)
+
+    def _machine(self, name: str, workers: int) -> stepfunctions.StateMachine:
+        definition = state_machine.definition(self.handler.function.function_arn, workers)
+        machine = stepfunctions.StateMachine(
+            self,
+            "Machine",
+            state_machine_name=name,
+            # Not Stack.to_json_string, which drops nulls: `"ResultPath": null` has a meaning.
+            definition_body=stepfunctions.DefinitionBody.from_string(json.dumps(definition)),
+            timeout=cdk.Duration.hours(12),
+            tracing_enabled=True,
+            logs=stepfunctions.LogOptions(
+                destination=logs.LogGroup(
+                    self,
+                    "MachineLogs",
+                    retention=logs.RetentionDays.ONE_YEAR,
+                    removal_policy=cdk.RemovalPolicy.DESTROY,
+                ),
+                level=stepfunctions.LogLevel.ALL,
+            ),
+        )
+        machine.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["lambda:InvokeFunction"], resources=[self.handler.function.function_arn]
+            )
+        )
+        acknowledge(
+            machine,
+            "AwsSolutions-IAM5[Resource::*]",
+            "The actions of log delivery and X-Ray know no resources.",
+        )
+        return machine
