@@ -9,7 +9,9 @@ from typing import Any
 from aws_cdk.assertions import Match, Template
 
 from quant_llm.agency import AgencyLock
+from quant_llm.names import WORK_PREFIX
 from quant_llm.paths import ROOT
+from quant_llm_repack import records
 
 LOCK = AgencyLock.read(ROOT / "agencies" / "default.lock.json").models["smollm2-135m"]
 
@@ -158,10 +160,13 @@ class TestModelArtifact:
             where = json.dumps(statement["Resource"])
             assert not {"s3:*", "*"} & set(actions(statement))
             if any("Delete" in action for action in actions(statement)):
-                assert "/work/*" in where
+                assert f"/{WORK_PREFIX}/*" in where
                 assert "/models/" not in where
             elif "s3:PutObject" in actions(statement):
                 assert "/models/*" in where
+
+    def test_notes_are_kept_where_the_function_writes_them(self) -> None:
+        assert f"{WORK_PREFIX}/" == records.WORK_PREFIX
 
     def test_function_and_state_machine_know_each_other(self, default_template: Template) -> None:
         machine = only(default_template, "AWS::StepFunctions::StateMachine")

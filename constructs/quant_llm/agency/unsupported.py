@@ -28,7 +28,7 @@ class _NotYet:
 _NOT_YET = (
     _NotYet(("budget",), None, "leave it out"),
     _NotYet(("alarms",), None, "leave it out"),
-    _NotYet(("models", _EACH, "engine"), ("exllamav2", "vllm"), "use llama.cpp"),
+    _NotYet(("models", _EACH, "engine"), ("exllamav2", "vllm"), "use llama.cpp with a GGUF of the model"),
     _NotYet(("models", _EACH, "instance_type"), (AUTO,), "name a type, such as ml.g4dn.xlarge"),
     _NotYet(("models", _EACH, "artifact"), ("s3-prefix",), "leave it out"),
     _NotYet(("models", _EACH, "scaling", "min"), (0,), "use 1 or more"),
