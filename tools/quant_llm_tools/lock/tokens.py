@@ -40,7 +40,8 @@ def secret_token(name: str, region: str) -> Token:
     origin = f"the secret {name!r} in {region}"
     patience = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
     try:
-        client = boto3.client("secretsmanager", region_name=region, config=patience)
+        # A session of its own: the default one keeps the credentials that somebody found before.
+        client = boto3.Session().client("secretsmanager", region_name=region, config=patience)
         value = client.get_secret_value(SecretId=name).get("SecretString", "")
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "no reason given")
