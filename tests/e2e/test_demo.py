@@ -48,6 +48,7 @@ def test_demo_ends_with_its_line_of_json_and_leaves_nothing_running(tmp_path: Pa
     assert last["model_data_url"].endswith("/model.tar.gz")
     assert len(last["artifact_sha256"]) == 64
     assert last["completion_tokens"] > 0
+    assert last["context_length"] == 2048
     assert "repack: " in result.stdout
     assert "Paris" in result.stdout
     if Path("/proc").is_dir():

@@ -208,6 +208,15 @@ def ask_streaming(runtime: Any, endpoint: str) -> Iterator[str]:
                     yield text
 
 
+def served_context_length(sagemaker: Any, endpoint: str) -> int:
+    """Tokens a request may have, by the environment of the Model that the endpoint runs now."""
+    name = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
+    variant = sagemaker.describe_endpoint_config(EndpointConfigName=name)["ProductionVariants"][0]
+    model = sagemaker.describe_model(ModelName=variant["ModelName"])
+    environment = model["PrimaryContainer"]["Environment"]
+    return int(environment["LLAMA_ARG_CTX_SIZE"]) // int(environment["LLAMA_ARG_N_PARALLEL"])
+
+
 def sha256_of_object(s3: Any, url: str) -> str:
     """Sha256 of an object, by `s3://bucket/key`, read in pieces."""
     bucket, _, key = url.removeprefix("s3://").partition("/")
@@ -263,7 +272,7 @@ def demonstrate(narrator: Narrator, agency: AgencyConfig, aws: Mapping[str, str]
         "source_sha256": next(file.sha256 for file in lock.files if file.path.endswith(".gguf")),
         "completion_tokens": answer["usage"]["completion_tokens"],
         "update": stack["StackStatus"].startswith("UPDATE"),
-        "context_length": model.context_length,
+        "context_length": served_context_length(session.client("sagemaker", endpoint_url=url), endpoint),
     }
 
 
