@@ -1,4 +1,4 @@
-"""From the lock to `model.tar.gz` in the bucket: what a stack waits for, per model."""
+"""From the lock to the model in the bucket: what a stack waits for, per model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from quant_llm.agency import ModelConfig, ModelLock
-from quant_llm.names import artifact_key
+from quant_llm.names import S3_PREFIX, artifact_key
 from quant_llm.repack import Repack
 from quant_llm_repack.request import ArtifactRequest, SourceFile
 
@@ -23,7 +23,8 @@ class ModelArtifact(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.bucket = repack.bucket
-        self.key = artifact_key(model.name, lock.digest)
+        self.is_prefix = model.artifact == S3_PREFIX
+        self.key = artifact_key(model.name, lock.digest, model.artifact)
         function = repack.handler.function
         token_secret_arn = None
         if model.source.token_secret is not None:
@@ -41,8 +42,9 @@ class ModelArtifact(Construct):
             token_secret_arn=token_secret_arn,
         )
         # A custom resource may take an hour, a wait condition twelve. A condition can't be waited for again,
-        # so each artifact has its own: new weights, new ids.
-        handle = cdk.CfnWaitConditionHandle(self, f"Handle{lock.digest[:16]}")
+        # so each artifact has its own: new weights or another format, new ids.
+        name = f"{lock.digest[:16]}{'Files' if self.is_prefix else ''}"
+        handle = cdk.CfnWaitConditionHandle(self, f"Handle{name}")
         started = cdk.CustomResource(
             self,
             "Resource",
@@ -56,7 +58,7 @@ class ModelArtifact(Construct):
         started.node.add_dependency(repack)
         published = cdk.CfnWaitCondition(
             self,
-            f"Published{lock.digest[:16]}",
+            f"Published{name}",
             handle=handle.ref,
             timeout=str(cdk.Duration.hours(12).to_seconds()),
         )
@@ -64,5 +66,5 @@ class ModelArtifact(Construct):
 
     @property
     def url(self) -> str:
-        """`s3://…/model.tar.gz`, known at synth up to the bucket's generated name."""
+        """`s3://…/model.tar.gz` or `s3://…/files/`, known at synth up to the bucket's generated name."""
         return self.bucket.bucket.s3_url_for_object(self.key)

@@ -58,11 +58,17 @@ class ModelBucket(Construct):
             ],
         )
 
+        no_access_logs = (
+            "Who reads the weights is recorded by CloudTrail data events, which an agency turns on for its "
+            "account. Server access logs would add a bucket and say less: they are best effort."
+        )
+        acknowledge(self.bucket, "AwsSolutions-S1", no_access_logs)
+        acknowledge(self.bucket, "NIST.800.53.R5-S3BucketLoggingEnabled", no_access_logs)
         acknowledge(
             self.bucket,
-            "AwsSolutions-S1",
-            "Who reads the weights is recorded by CloudTrail data events, which an agency turns on for its "
-            "account. Server access logs would add a bucket and say less: they are best effort.",
+            "NIST.800.53.R5-S3BucketReplicationEnabled",
+            "Every artifact can be made again, byte for byte, from its lock. A copy elsewhere would hold the "
+            "weights in one more region for nothing.",
         )
 
     def grant_publish(self, role: iam.Role) -> None:
@@ -82,10 +88,21 @@ class ModelBucket(Construct):
             )
         )
 
-    def grant_read_model(self, role: iam.Role, model_name: str) -> None:
-        """Let an endpoint read its own model's artifacts and no other model's."""
+    def grant_read_model(self, role: iam.Role, model_name: str, *, lists: bool = False) -> None:
+        """Let an endpoint read its own model's artifacts and no other model's.
+
+        With `lists` it may list them too: SageMaker finds the files of a prefix so, an archive it is named.
+        """
         self.key.grant(role, "kms:Decrypt")
         self._grant_objects(role, f"{ARTIFACT_PREFIX}/{model_name}", ["s3:GetObject"])
+        if lists:
+            role.add_to_policy(
+                iam.PolicyStatement(
+                    actions=["s3:ListBucket"],
+                    resources=[self.bucket.bucket_arn],
+                    conditions={"StringLike": {"s3:prefix": f"{ARTIFACT_PREFIX}/{model_name}/*"}},
+                )
+            )
 
     def _grant_objects(self, role: iam.Role, prefix: str, actions: list[str]) -> None:
         objects = self.bucket.arn_for_objects(f"{prefix}/*")

@@ -9,14 +9,27 @@ WORK_PREFIX = "work"
 # The name of an endpoint's one production variant; scaling and metrics are keyed by it.
 VARIANT_NAME = "AllTraffic"
 
+# The tag on everything of a stack, with the agency's name; the budget counts what carries it.
+AGENCY_TAG = "agency"
 
-def artifact_key(model_name: str, digest: str) -> str:
+ARCHIVE = "model.tar.gz"
+S3_PREFIX = "s3-prefix"
+
+# What the keys of an artifact have after its folder, by the artifact's format in the agency file.
+_KEY_ENDS = {ARCHIVE: "model.tar.gz", S3_PREFIX: "files/"}
+
+
+def artifact_key(model_name: str, digest: str, artifact_format: str = ARCHIVE) -> str:
     """The artifact's key in the bucket: new weights are a new key, so an object is never overwritten.
+
+    One that ends in a slash is the prefix of the files' keys.
 
     >>> artifact_key("mistral-7b", "0f3c")
     'models/mistral-7b/0f3c/model.tar.gz'
+    >>> artifact_key("mistral-7b", "0f3c", "s3-prefix")
+    'models/mistral-7b/0f3c/files/'
     """
-    return f"{ARTIFACT_PREFIX}/{model_name}/{digest}/model.tar.gz"
+    return f"{ARTIFACT_PREFIX}/{model_name}/{digest}/{_KEY_ENDS[artifact_format]}"
 
 
 def pascal_case(name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import aws_cdk as cdk
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as stepfunctions
@@ -13,7 +15,7 @@ from constructs import Construct
 from quant_llm.acknowledge import acknowledge
 from quant_llm.model_bucket import ModelBucket
 from quant_llm.python_function import PythonFunction
-from quant_llm_repack import state_machine
+from quant_llm_repack import ended, state_machine
 
 # A function's network gives about 75 MB/s: ten of them move 40 GB in about a minute, by that arithmetic, and
 # stay far below the hub's limits for an anonymous client.
@@ -45,7 +47,7 @@ class Repack(Construct):
             self,
             "Function",
             package="quant_llm_repack",
-            description="Repacks the files of a lock into model.tar.gz and verifies every byte",
+            description="Brings the files of a lock into S3 and verifies every byte",
             timeout=cdk.Duration.minutes(15),
             memory_mib=1769,
             environment={"STATE_MACHINE_ARN": arn, "WORKERS": str(workers)},
@@ -55,6 +57,38 @@ class Repack(Construct):
             iam.PolicyStatement(actions=["states:StartExecution"], resources=[arn])
         )
         self.machine = self._machine(name, workers)
+        self._clear_up_after(arn, name)
+
+    def _clear_up_after(self, arn: str, name: str) -> None:
+        """Tell the function of executions that ended before their own end: nobody else tells the stack."""
+        stack = cdk.Stack.of(self)
+        executions = stack.format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{name}:*",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        # An execution's input that is too large for an event is read from there.
+        self.handler.role.add_to_policy(
+            iam.PolicyStatement(actions=["states:DescribeExecution"], resources=[executions])
+        )
+        acknowledge(
+            self.handler.role,
+            f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:states:{stack.region}:{stack.account}"
+            f":execution:{name}:*]",
+            "The executions of this one state machine, whose names CloudFormation makes",
+        )
+        events.Rule(
+            self,
+            "Ended",
+            description="When a repack is stopped or takes too long, CloudFormation is told",
+            event_pattern=events.EventPattern(
+                source=["aws.states"],
+                detail_type=[ended.DETAIL_TYPE],
+                detail={"stateMachineArn": [arn], "status": list(ended.STATUSES)},
+            ),
+            targets=[targets.LambdaFunction(self.handler.function)],
+        )
 
     def _machine(self, name: str, workers: int) -> stepfunctions.StateMachine:
         definition = state_machine.definition(self.handler.function.function_arn, workers)
@@ -64,7 +98,6 @@ class Repack(Construct):
             state_machine_name=name,
             # Not Stack.to_json_string, which drops nulls: `"ResultPath": null` has a meaning.
             definition_body=stepfunctions.DefinitionBody.from_string(json.dumps(definition)),
-            timeout=cdk.Duration.hours(12),
             tracing_enabled=True,
             logs=stepfunctions.LogOptions(
                 destination=logs.LogGroup(

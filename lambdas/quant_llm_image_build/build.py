@@ -8,16 +8,16 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from quant_llm_image_build.request import ImageRequest
+from quant_llm_image_build.request import Image, ImageRequest
 
 _LOG_LINES = 12
 
 
-def image_digest(request: ImageRequest) -> str | None:
-    """The digest under the request's tag, `sha256:…`; None when the image is not there."""
+def image_digest(image: Image) -> str | None:
+    """The digest under the image's tag, `sha256:…`; None when the image is not there."""
     try:
         images = boto3.client("ecr").describe_images(
-            repositoryName=request.repository_name, imageIds=[{"imageTag": request.tag}]
+            repositoryName=image.repository_name, imageIds=[{"imageTag": image.tag}]
         )["imageDetails"]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ImageNotFoundException":
@@ -26,13 +26,13 @@ def image_digest(request: ImageRequest) -> str | None:
     return str(images[0]["imageDigest"]) if images else None
 
 
-def start(request: ImageRequest) -> str:
-    """Start the build and return its id; the same request asked twice starts one build."""
+def start(request: ImageRequest, request_id: str) -> str:
+    """Start the build and return its id; the same `request_id` of CloudFormation twice starts one build."""
     codebuild: Any = boto3.client("codebuild")
     build = codebuild.start_build(
         projectName=request.project_name,
         environmentVariablesOverride=request.to_build_variables(),
-        idempotencyToken=str(request.event["RequestId"]),
+        idempotencyToken=request_id,
     )
     return str(build["build"]["id"])
 

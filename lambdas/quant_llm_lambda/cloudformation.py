@@ -27,6 +27,10 @@ class AnswerError(Exception):
     """CloudFormation could not be told how the request ended."""
 
 
+class AnswerRefusedError(AnswerError):
+    """The URL takes no answer, which no further try mends: it has expired, or nobody waits any more."""
+
+
 def send_success(
     event: Mapping[str, Any],
     *,
@@ -74,7 +78,8 @@ def signal(
 ) -> None:
     """Send SUCCESS or FAILURE to the wait condition whose handle `url` is; `reason` is cut to fit.
 
-    A condition takes one signal of each `unique_id`. AnswerError when it can't be delivered.
+    A condition takes one signal of each `unique_id`: a second one changes nothing. AnswerError when it can't
+    be delivered, AnswerRefusedError when the handle has expired.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-waitcondition.html
     """
     signalled = {"Status": status, "UniqueId": unique_id, "Data": data}
@@ -117,7 +122,7 @@ def _put(url: str, body: bytes, http: urllib3.PoolManager, sleep: Callable[[floa
                 return
             problem = f"HTTP status {response.status}"
             if response.status < 500 and response.status not in (408, 429):
-                raise AnswerError(f"the answer to CloudFormation was refused: {problem}")
+                raise AnswerRefusedError(f"the answer to CloudFormation was refused: {problem}")
         log("cloudformation.answer_failed", problem=problem, tries=failures)
         if failures < _TRIES:
             sleep(full_jitter(failures))

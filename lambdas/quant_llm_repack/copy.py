@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from quant_llm_repack.errors import OutOfTimeError
 from quant_llm_repack.hash_chain import HashChain
-from quant_llm_repack.plan import ArchivePlan, Part
+from quant_llm_repack.objects import Uploads
+from quant_llm_repack.plan import Part, Plan
 from quant_llm_repack.records import PartRecord, Records
 from quant_llm_repack.render import RenderedPart, Source, render
-from quant_llm_repack.store import ListedPart, Upload, UploadedPart
+from quant_llm_repack.store import ListedPart, UploadedPart
 
 BUFFERS = 2  # parts in memory: one is filled while the other is sent
 
@@ -23,17 +24,18 @@ _MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CopyProgress:
-    """How far an item is after `part`, in bytes of the archive.
+    """How far an item is after `part`, in bytes of the artifact.
 
-    `bytes_added` are those of `part`: added up over the lines of all items they come to `archive_bytes`, less
-    the last part and what an earlier execution had copied. `part` of `parts` counts the item's own.
+    `bytes_added` are those of `part`: added up over the lines of all items they come to `artifact_bytes`,
+    less the archive's last part and what an earlier execution had copied. `part` of `parts` counts the item's
+    own.
     """
 
     item: int
     bytes_added: int
     bytes_done: int
     bytes_total: int
-    archive_bytes: int
+    artifact_bytes: int
     mb_per_second: float
     part: int
     parts: int
@@ -54,20 +56,20 @@ class PartCopier:
 
     def __init__(
         self,
-        plan: ArchivePlan,
+        plan: Plan,
         *,
         source: Source,
-        upload: Upload,
+        uploads: Uploads,
         records: Records,
         chain: HashChain,
         report: Callable[[CopyProgress], None],
         executor: Callable[[int], Executor] = ThreadPoolExecutor,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read from `source`, send to `upload`, hash by `chain`."""
+        """Read from `source`, send to `uploads`, hash by `chain`."""
         self._plan = plan
         self._source = source
-        self._upload = upload
+        self._uploads = uploads
         self._records = records
         self._chain = chain
         self._report = report
@@ -79,7 +81,8 @@ class PartCopier:
 
         OutOfTimeError when it was over before the first: another try will not come further.
         """
-        listed = self._upload.listed()
+        names = {self._plan.object_of(number).name for number in numbers}
+        listed = {name: self._uploads[name].listed() for name in sorted(names)}
         there = [record for number in numbers if (record := self._there(number, listed))]
         present = {record.number for record in there}
         missing = [number for number in numbers if number not in present]
@@ -93,12 +96,13 @@ class PartCopier:
         self._records.put_item([*there, *copied])
         return True
 
-    def _there(self, number: int, listed: dict[int, ListedPart]) -> PartRecord | None:
+    def _there(self, number: int, listed: Mapping[str, Mapping[int, ListedPart]]) -> PartRecord | None:
         """The record of a part when S3 has the very bytes that were hashed."""
-        if number not in listed or (record := self._records.get(number)) is None:
+        part = self._plan.part(number)
+        found = listed[self._plan.object_of(number).name].get(part.s3_number)
+        if found is None or (record := self._records.get(number)) is None:
             return None
-        length = self._plan.part(number).length
-        return record if listed[number].is_of(length=length, crc32=record.crc32) else None
+        return record if found.is_of(length=part.length, crc32=record.crc32) else None
 
     def _copy_all(self, numbers: Sequence[int], item: int) -> list[PartRecord]:
         """Copy, as far as there is time."""
@@ -120,7 +124,7 @@ class PartCopier:
                     bytes_added=each.part.length,
                     bytes_done=bytes_done,
                     bytes_total=total,
-                    archive_bytes=self._plan.archive_bytes,
+                    artifact_bytes=self._plan.total_bytes,
                     mb_per_second=round(bytes_done / _MEGABYTE / max(self._clock() - began, 1e-6), 1),
                     part=len(copied),
                     parts=len(numbers),
@@ -131,7 +135,7 @@ class PartCopier:
         with self._executor(1) as hashing, self._executor(1) as sending:
             try:
                 for number in numbers:
-                    buffer = settle() if len(sent) == BUFFERS else io.BytesIO()
+                    buffer = settle() if len(sent) == BUFFERS else None
                     part = self._plan.part(number)
                     rendered = render(part, self._source, buffer=buffer)
                     sent.append(
@@ -139,7 +143,7 @@ class PartCopier:
                             part,
                             rendered,
                             hashing.submit(self._chain.add, part, rendered),
-                            sending.submit(self._upload.put, rendered),
+                            sending.submit(self._uploads[self._plan.object_of(number).name].put, rendered),
                         )
                     )
                 while sent:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 import urllib3
@@ -16,8 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from quant_llm_repack.deadline import Deadline
 from quant_llm_repack.errors import RepackError
-from quant_llm_repack.finish import READERS
 from quant_llm_repack.hub import DEFAULT_ENDPOINT, HubRepository
+from quant_llm_repack.objects import THREADS
 from quant_llm_repack.plan import BLOCKS_PER_PART
 from quant_llm_repack.proxies import EnvironmentPool
 from quant_llm_repack.request import ArtifactRequest
@@ -30,11 +30,14 @@ _RESERVE_SECONDS = 90.0
 _RESERVE_SHARE = 0.25
 
 # Few tries with short time-outs, so that a call to an S3 that does not answer ends within the reserve.
+# A part's CRC-32 is signed and its way encrypted. Its sha256 too would be computed by botocore, for the
+# signature alone, wherever the caller gives the CRC-32: every byte would be hashed once more.
 _S3_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     connect_timeout=10,
     read_timeout=20,
-    max_pool_connections=READERS,
+    max_pool_connections=THREADS,
+    s3={"payload_signing_enabled": False},
 )
 
 
@@ -64,6 +67,11 @@ def _start_execution(state_machine_arn: str, name: str, input_: str) -> None:
         return  # the same request of CloudFormation, delivered twice
 
 
+def _describe_execution(arn: str) -> Mapping[str, Any]:
+    described: dict[str, Any] = boto3.client("stepfunctions").describe_execution(executionArn=arn)
+    return described
+
+
 @dataclass(frozen=True, kw_only=True)
 class Edges:
     """What the function reaches, each as a seam; `executor` gives that many threads beside the caller's."""
@@ -71,6 +79,7 @@ class Edges:
     s3: Callable[[], S3Client] = _s3_client
     secret: Callable[[str], str] = _secret_text
     start_execution: Callable[[str, str, str], None] = _start_execution
+    describe_execution: Callable[[str], Mapping[str, Any]] = _describe_execution
     http: urllib3.PoolManager = field(default_factory=EnvironmentPool)
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic

@@ -42,4 +42,8 @@ class OutOfTimeError(RepackError):
     """The function's time is nearly over."""
 
 
+class EndedError(RepackError):
+    """The state machine's execution ended before its own end: somebody stopped it, or its time is over."""
+
+
 RETRIED = tuple(error.__name__ for error in (HubUnavailableError, StoreUnavailableError, OutOfTimeError))

@@ -1,4 +1,4 @@
-"""The Lambda function behind `Custom::ModelArtifact`, and every task of its state machine.
+"""The Lambda function behind `Custom::ModelArtifact`, every task of its state machine, and its end.
 
 Environment: `HF_ENDPOINT`, the hub or a mirror of it, https://huggingface.co without it; `STATE_MACHINE_ARN`,
 what makes an artifact however long that takes, and without it the function makes it itself, within its own
@@ -19,8 +19,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from quant_llm_lambda.cloudformation import send_failure, send_success
 from quant_llm_lambda.log import log
 from quant_llm_repack.edges import Edges, LambdaContext
+from quant_llm_repack.ended import DETAIL_TYPE, clear_up
 from quant_llm_repack.errors import RepackError
-from quant_llm_repack.plan import ArchivePlan
+from quant_llm_repack.plan import plan_of
 from quant_llm_repack.repack import Artifact, repack
 from quant_llm_repack.request import ArtifactRequest
 from quant_llm_repack.store import ArtifactStore
@@ -30,11 +31,14 @@ __all__ = ["Edges", "answer", "handle"]
 
 
 def handle(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any] | None:
-    """Run one task of the state machine, or answer one request of CloudFormation: what Lambda calls."""
+    """What Lambda calls: run a task of the state machine, clear up after one, or answer CloudFormation."""
     edges = Edges()
     if "Task" in event:
         return run_task(event, context, edges)
-    answer(event, context, edges)
+    if event.get("detail-type") == DETAIL_TYPE:
+        clear_up(event, context, edges)
+    else:
+        answer(event, context, edges)
     return None
 
 
@@ -54,10 +58,10 @@ def answer(event: Mapping[str, Any], context: LambdaContext, edges: Edges) -> No
             physical_id = request.url
             if state_machine_arn := edges.environment.get("STATE_MACHINE_ARN"):
                 _start(state_machine_arn, event, request, edges)
-                archive_bytes = ArchivePlan(request.files).archive_bytes
+                artifact_bytes = plan_of(request).total_bytes
             else:
-                archive_bytes = _make(request, context, edges).archive_bytes
-            data = {"ModelDataUrl": request.url, "Bytes": str(archive_bytes)}
+                artifact_bytes = _make(request, context, edges).artifact_bytes
+            data = {"ModelDataUrl": request.url, "Bytes": str(artifact_bytes)}
     except RepackError as error:
         reason = str(error)
         log("repack.failed", artifact=physical_id, reason=reason)

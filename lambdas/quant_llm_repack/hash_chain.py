@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from quant_llm_repack.deadline import Deadline
 from quant_llm_repack.errors import RepackError
-from quant_llm_repack.plan import ArchivePlan, Part, SourceRange
+from quant_llm_repack.plan import Part, Plan, SourceRange
 from quant_llm_repack.records import PartRecord, Records
 from quant_llm_repack.render import RenderedPart, Source, payload_slices
 from quant_llm_repack.sha256_state import PrefixHash, can_hand_on, new_hash, resumed
@@ -16,8 +16,9 @@ from quant_llm_repack.verify import require_sha256
 
 # A part that nobody has hashed so long is hashed here: its worker may be dead, or not be running yet.
 PATIENCE_SECONDS = 30.0
-_FIRST_WAIT_SECONDS = 0.02
-_LONGEST_WAIT_SECONDS = 0.1  # a file is hashed no faster than its state is handed on
+# A file is hashed no faster than its state is handed on. Who has waited long may look less often.
+_LEAST_WAIT_SECONDS = 0.02
+_WAIT_SHARE = 0.05
 
 
 class HashChain:
@@ -31,7 +32,7 @@ class HashChain:
 
     def __init__(
         self,
-        plan: ArchivePlan,
+        plan: Plan,
         records: Records,
         source: Source,
         *,
@@ -112,7 +113,6 @@ class HashChain:
         """Wait for the record of the part before, the longer the more parts must come before that."""
         began = self._clock()
         patience = self._patience_seconds if can_hand_on() else 0.0
-        wait = _FIRST_WAIT_SECONDS
         while True:
             if (hash_ := self._recorded(part.number - 1)) is not None:
                 return hash_
@@ -125,8 +125,7 @@ class HashChain:
             self._deadline.check()
             if self._stopped.is_set():
                 raise RepackError("another part of the same worker failed")
-            self._sleep(wait)
-            wait = min(1.5 * wait, _LONGEST_WAIT_SECONDS)
+            self._sleep(max(_LEAST_WAIT_SECONDS, waited * _WAIT_SHARE))
 
     def _latest(self, before: int, begun_in: int) -> tuple[int, PrefixHash]:
         """The last part before `before` whose state is known; the one before the file's first at worst."""

@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 
 from quant_llm_repack.errors import StoreError
+from quant_llm_repack.plan import Plan
 from quant_llm_repack.store import ArtifactStore
 
 WORK_PREFIX = "work/"
@@ -18,7 +19,7 @@ WORK_PREFIX = "work/"
 class PartRecord:
     """What was seen of one part's bytes, written when they have been hashed.
 
-    `crc32` is that of the part as S3 stores it, `payload_crc32` that of its bytes of the tar. `before` is the
+    `crc32` is that of the part as S3 stores it, `payload_crc32` that of its payload. `before` is the
     sha256 of the bytes before this part of the file that goes over its start, `after` the same for the file
     that goes over its end, and `state` what another worker goes on hashing from. `sha256` is by path, for the
     files that end in this part.
@@ -35,16 +36,22 @@ class PartRecord:
 
 def work_prefix(key: str) -> str:
     """Where all that is kept while the artifact of `key` is made lies; empty again afterwards."""
-    return f"{WORK_PREFIX}{key}/"
+    return f"{WORK_PREFIX}{key.removesuffix('/')}/"
 
 
 class Records:
-    """The records of one upload: those of another must never be taken for them."""
+    """The records of the uploads of one plan: those of other uploads must never be taken for them."""
 
-    def __init__(self, store: ArtifactStore, key: str, upload_id: str) -> None:
-        """Keep the records of upload `upload_id` of the artifact `key`."""
+    def __init__(self, store: ArtifactStore, key: str, plan: Plan, upload_ids: Sequence[str | None]) -> None:
+        """Keep the records for the artifact `key`; `upload_ids` are those of the plan's objects."""
         self._store = store
-        self._prefix = f"{work_prefix(key)}{hashlib.sha256(upload_id.encode()).hexdigest()[:16]}/"
+        self._plan = plan
+        # A part's record belongs to its object's upload, which a later execution may go on with among others.
+        self._folders = {
+            of.name: f"{work_prefix(key)}{_short_hash([id_])}/"
+            for of, id_ in zip(plan.objects, upload_ids, strict=True)
+        }
+        self._items = f"{work_prefix(key)}items/{_short_hash(upload_ids)}/"
 
     def get(self, number: int) -> PartRecord | None:
         """The record of a part; None when there is none yet."""
@@ -65,14 +72,18 @@ class Records:
         """Write an item's records once more, as one object: the finisher then reads few."""
         if records:
             body = json.dumps([asdict(record) for record in records]).encode()
-            self._store.write(f"{self._prefix}items/{records[0].number:05}.json", body)
+            self._store.write(f"{self._items}{records[0].number:05}.json", body)
 
     def of_items(self, executor: Executor) -> dict[int, PartRecord]:
         """The records of the parts of all items that are done, by part."""
-        keys = self._store.keys(f"{self._prefix}items/")
+        keys = self._store.keys(self._items)
         bodies = executor.map(self._store.read, keys)
         records = [PartRecord(**each) for body in bodies if body for each in json.loads(body)]
         return {record.number: record for record in records}
 
     def _key(self, number: int) -> str:
-        return f"{self._prefix}{number:05}.json"
+        return f"{self._folders[self._plan.object_of(number).name]}{number:05}.json"
+
+
+def _short_hash(upload_ids: Sequence[str | None]) -> str:
+    return hashlib.sha256(json.dumps(upload_ids).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Makes one part of the archive in memory, from byte ranges of the source."""
+"""Makes one part of an object in memory, from byte ranges of the source."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from quant_llm_repack.crc32 import crc32_combine, crc32_combiner
 from quant_llm_repack.plan import Part, SourceRange
 from quant_llm_repack.request import SourceFile
 
+_SENT_AT_ONCE_BYTES = 1 << 20
+
 
 class Source(Protocol):
     """Where the files' bytes come from."""
@@ -30,12 +32,24 @@ class Source(Protocol):
         ...
 
 
+class PartBody(io.BytesIO):
+    """A part's bytes, which are read a MiB at a time: urllib3 asks for 16 KiB, and sends what it gets.
+
+    That costs a part a third less processor time, and the other threads fewer waits for the interpreter's
+    lock. Each MiB still has a time-out of its own, which the part sent as one `bytes` would not.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """`size` bytes, and at least a MiB, as far as there are so many; all of them without `size`."""
+        return super().read(size if size is None or size < 0 else max(size, _SENT_AT_ONCE_BYTES))
+
+
 @dataclass(frozen=True, slots=True)
 class RenderedPart:
     """The bytes of a part, with the CRC-32 of them (`crc32`) and of the tar up to their end (`tar_crc32`).
 
-    `payload_crc32` is that of the part's bytes of the tar alone. `tar_crc32` is right when the CRC-32 of the
-    tar before the part was given to `render`.
+    `number` is S3's, `payload_crc32` that of the part's payload alone. `tar_crc32` is right when the CRC-32
+    of the tar before the part was given to `render`, and has no meaning for a part that is not framed.
     """
 
     number: int
@@ -49,21 +63,19 @@ class RenderedPart:
 def render(
     part: Part, source: Source, *, crc32_before: int = 0, buffer: io.BytesIO | None = None
 ) -> RenderedPart:
-    """Read the part's ranges from `source` and frame them.
+    """Read the part's ranges from `source` and frame them, where its object is framed.
 
     `crc32_before` is the CRC-32 of the tar's bytes before this part. Only the last part's bytes depend on it,
     so that the other parts can be made before it is known. `buffer` is the body of a part that is done
     with, to be filled anew: fresh memory for each part would cost as much time as hashing it.
     """
-    body = _sized(buffer or io.BytesIO(), part.length)
+    body = _sized(buffer or PartBody(), part.length)
+    if not part.is_framed:
+        return _render_plain(part, source, body)
     with body.getbuffer() as view:
         frame = _Frame(part, view)
-        for piece in part.pieces:
-            if isinstance(piece, SourceRange):
-                for chunk in source.read(piece.file, piece.start, piece.stop):
-                    frame.write(chunk)
-            else:
-                frame.write(piece)
+        for data in _payload(part, source):
+            frame.write(data)
         frame.require_full()
         tar_crc32 = crc32_combine(crc32_before, frame.crc32, part.payload_bytes)
         crc32 = frame.framed_crc32
@@ -72,11 +84,35 @@ def render(
             view[-TRAILER_BYTES:] = trailer
             crc32 = zlib.crc32(trailer, crc32)
     body.seek(0)
-    return RenderedPart(part.number, body, part.length, crc32, tar_crc32, frame.crc32)
+    return RenderedPart(part.s3_number, body, part.length, crc32, tar_crc32, frame.crc32)
+
+
+def _render_plain(part: Part, source: Source, body: io.BytesIO) -> RenderedPart:
+    """A part of a file as it is."""
+    crc32 = written = 0
+    with body.getbuffer() as view:
+        for data in _payload(part, source):
+            if written + len(data) > part.length:
+                raise ValueError(f"the source gave more than the part's {part.length} bytes")
+            view[written : written + len(data)] = data
+            crc32 = zlib.crc32(data, crc32)
+            written += len(data)
+    if written != part.length:
+        raise ValueError(f"the source gave {written} of the part's {part.length} bytes")
+    body.seek(0)
+    return RenderedPart(part.s3_number, body, part.length, crc32, tar_crc32=0, payload_crc32=crc32)
+
+
+def _payload(part: Part, source: Source) -> Iterator[bytes]:
+    for piece in part.pieces:
+        if isinstance(piece, SourceRange):
+            yield from source.read(piece.file, piece.start, piece.stop)
+        else:
+            yield piece
 
 
 def _sized(body: io.BytesIO, length: int) -> io.BytesIO:
-    """The body with `length` bytes. A file is sent in small writes, each with its own time-out."""
+    """The body with `length` bytes."""
     body.truncate(length)
     body.seek(length - 1)
     body.write(b"\0")  # truncate does not lengthen
@@ -85,6 +121,9 @@ def _sized(body: io.BytesIO, length: int) -> io.BytesIO:
 
 def payload_slices(part: Part, view: memoryview, start: int, stop: int) -> Iterator[memoryview]:
     """Bytes `start` to `stop` of a rendered part's payload, without copying them, between block headers."""
+    if not part.is_framed:
+        yield view[start:stop]
+        return
     while start < stop:
         length = min(BLOCK_BYTES - start % BLOCK_BYTES, stop - start)
         position = _position(part, start)
@@ -111,7 +150,6 @@ class _Frame:
     def __init__(self, part: Part, view: memoryview) -> None:
         self.crc32 = 0  # of the payload of the blocks that are full
         self.framed_crc32 = 0  # of the same with all that stands before
-        self._block_crc32 = 0
         self._written = 0
         self._payload_bytes = part.payload_bytes
         self._part = part
@@ -130,7 +168,6 @@ class _Frame:
             piece, rest = rest[:room], rest[room:]
             position = _position(self._part, self._written)
             self._view[position : position + len(piece)] = piece
-            self._block_crc32 = zlib.crc32(piece, self._block_crc32)
             self._written += len(piece)
             if len(piece) == room or self._written == self._payload_bytes:
                 self._end_block()
@@ -140,10 +177,10 @@ class _Frame:
         header = block_header(length)
         position = _position(self._part, self._written - length)
         self._view[position - BLOCK_HEADER_BYTES : position] = header
+        crc32 = zlib.crc32(self._view[position : position + length])
         combine = _combine_block if length == BLOCK_BYTES else partial(crc32_combine, second_bytes=length)
-        self.crc32 = combine(self.crc32, self._block_crc32)
-        self.framed_crc32 = combine(zlib.crc32(header, self.framed_crc32), self._block_crc32)
-        self._block_crc32 = 0
+        self.crc32 = combine(self.crc32, crc32)
+        self.framed_crc32 = combine(zlib.crc32(header, self.framed_crc32), crc32)
 
     def require_full(self) -> None:
         """ValueError when payload is missing."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
 from quant_llm_repack.errors import OutOfTimeError
-from quant_llm_repack.manifest import manifest_json, object_metadata
-from quant_llm_repack.plan import ArchivePlan
-from quant_llm_repack.render import Source, render
+from quant_llm_repack.manifest import write_manifest
+from quant_llm_repack.objects import ArtifactObjects, Uploads
+from quant_llm_repack.plan import Plan, plan_of
+from quant_llm_repack.render import PartBody, Source, render
 from quant_llm_repack.request import ArtifactRequest, SourceFile
-from quant_llm_repack.store import ArtifactStore, Upload, UploadedPart
+from quant_llm_repack.store import ArtifactStore, UploadedPart
 from quant_llm_repack.verify import VerifyingSource
 
 _MEGABYTE = 1_000_000
@@ -29,7 +31,7 @@ class CheckedSource(Source, Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far the archive is, in bytes of it, after `part` of `parts`; the rate is the mean so far."""
+    """How far the artifact is, in bytes of it, after `part` of `parts`; the rate is the mean so far."""
 
     bytes_done: int
     bytes_total: int
@@ -40,9 +42,9 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
-    """The archive's length, and whether it was there already."""
+    """The artifact's length, and whether it was there already."""
 
-    archive_bytes: int
+    artifact_bytes: int
     existed: bool
 
 
@@ -54,60 +56,67 @@ def repack(
     report: Callable[[Progress], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> Artifact:
-    """Make the archive and its manifest; one that is there is left alone, without a look at the source.
+    """Make the artifact and its manifest; one that is there is left alone, without a look at the source.
 
-    Nothing is visible under the key before every file's sha256 has been checked. A RepackError leaves no
+    Nothing is visible before every file's sha256 has been checked. A RepackError leaves no
     object and no upload behind.
     """
-    plan = ArchivePlan(request.files)
-    metadata = object_metadata(request)
-    existed = store.holds(request.key, length=plan.archive_bytes, metadata=metadata)
-    if not existed:
+    plan = plan_of(request)
+    objects = ArtifactObjects(store, request, plan, executor=ThreadPoolExecutor)
+    missing = objects.missing()
+    if missing:
         files = source()
         files.check(request.files)
-        with store.upload(request.key, length=plan.archive_bytes, metadata=metadata) as upload:
-            upload.complete(_copy(plan, files, upload, report, clock))
-    # Also for an archive that was there: the deploy that made it may have ended before its manifest.
-    trailer = store.read_end(request.key, 8)
-    manifest = manifest_json(request, plan, tar_crc32=int.from_bytes(trailer[:4], "little"))
-    store.put_if_absent(request.manifest_key, manifest, content_type="application/json")
-    return Artifact(archive_bytes=plan.archive_bytes, existed=existed)
+        with ExitStack() as uploads:
+            begun = {of.name: uploads.enter_context(objects.begin(of)) for of in missing if of.parts}
+            sent = _copy(plan, files, begun, report, clock)
+            for name, upload in begun.items():
+                upload.complete(sent[name])
+        for of in missing:
+            if not of.parts:
+                objects.put_empty(of)
+    # Also for an artifact that was there: the deploy that made it may have ended before its manifest.
+    write_manifest(store, request, plan)
+    return Artifact(artifact_bytes=plan.total_bytes, existed=not missing)
 
 
 def _copy(
-    plan: ArchivePlan,
+    plan: Plan,
     files: Source,
-    upload: Upload,
+    uploads: Uploads,
     report: Callable[[Progress], None],
     clock: Callable[[], float],
-) -> list[UploadedPart]:
-    """Send all parts in order; returns when every file's sha256 is the lock's."""
+) -> dict[str, list[UploadedPart]]:
+    """Send all parts of the uploads in order; returns when every file's sha256 is the lock's."""
     verified = VerifyingSource(files)
     began = clock()
-    uploaded: list[UploadedPart] = []
-    buffer = io.BytesIO()
+    sent: dict[str, list[UploadedPart]] = {name: [] for name in uploads}
+    numbers = [number for of in plan.objects if of.name in uploads for number in of.parts]
+    bytes_total = sum(of.length for of in plan.objects if of.name in uploads)
+    buffer = PartBody()
     tar_crc32 = bytes_done = 0
-    for part in plan.parts():
+    for done, number in enumerate(numbers, 1):
+        part, name = plan.part(number), plan.object_of(number).name
         try:
             rendered = render(part, verified, crc32_before=tar_crc32, buffer=buffer)
         except OutOfTimeError as error:
             raise OutOfTimeError(
                 "the model is too large for one run of the repack function: "
                 f"{bytes_done / _MEGABYTE:,.0f} of "
-                f"{plan.archive_bytes / _MEGABYTE:,.0f} MB were copied in {clock() - began:.0f} s ({error})"
+                f"{bytes_total / _MEGABYTE:,.0f} MB were copied in {clock() - began:.0f} s ({error})"
             ) from error
-        uploaded.append(upload.put(rendered))
+        sent[name].append(uploads[name].put(rendered))
         tar_crc32 = rendered.tar_crc32
         bytes_done += part.length
         seconds = max(clock() - began, 1e-6)
         report(
             Progress(
                 bytes_done=bytes_done,
-                bytes_total=plan.archive_bytes,
+                bytes_total=bytes_total,
                 mb_per_second=round(bytes_done / _MEGABYTE / seconds, 1),
-                part=part.number,
-                parts=plan.part_count,
+                part=done,
+                parts=len(numbers),
             )
         )
-    verified.require_all(member.file for member in plan.members)
-    return uploaded
+    verified.require_all(file for of in plan.objects if of.name in uploads for file in of.files)
+    return sent

@@ -12,6 +12,7 @@ from typing import Any
 from quant_llm_repack.errors import RequestError
 
 MAX_SEGMENT_BYTES = 255  # the longest file name that Linux file systems take
+MAX_KEY_BYTES = 1024  # the longest key that S3 takes
 
 # Not of the artifact: how CloudFormation reaches the function, and where it waits for the end.
 _OF_CLOUDFORMATION = {"ServiceToken", "ServiceTimeout", "WaitHandle"}
@@ -23,7 +24,7 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFile:
-    """One file of the model: its path in the repository and the archive, its bytes, their sha256 in hex."""
+    """One file of the model: its path in the repository and the artifact, its bytes, their sha256 in hex."""
 
     path: str
     size: int
@@ -44,10 +45,11 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactRequest:
-    """One artifact: files of one commit of a hub repository, to be archived under `key` in `bucket`.
+    """One artifact: files of one commit of a hub repository, to be had from `bucket`.
 
-    `files` are in order of path, which is their order in the archive. `token_secret_arn` names the secret of
-    AWS Secrets Manager whose text is the hub token; None for a repository that needs none.
+    `key` is that of the archive. One that ends in a slash is a prefix: each file is an object under it, by
+    its path. `files` are in order of path, which is their order in the archive. `token_secret_arn` names the
+    secret of AWS Secrets Manager whose text is the hub token; None for a repository that needs none.
     """
 
     repository: str
@@ -67,9 +69,17 @@ class ArtifactRequest:
             raise RequestError(f"Repository must be 'owner/name', got {self.repository!r}")
         if not re.fullmatch(r"[0-9a-f]{40}", self.commit):
             raise RequestError(f"Commit must be 40 lower-case hex digits, got {self.commit!r}")
-        if self.key.startswith("/") or self.key.rpartition("/")[2] in ("", "manifest.json"):
+        segments = self.key.removesuffix("/").split("/")
+        if "" in segments or len(segments) < 2 or segments[-1].endswith("manifest.json"):
             raise RequestError(
-                f"Key must name the archive, such as 'models/chat/1/model.tar.gz', got {self.key!r}"
+                "Key must name the archive, such as 'models/chat/1/model.tar.gz', or a prefix, such as "
+                f"'models/chat/1/files/', got {self.key!r}"
+            )
+        longest = max(self.files, key=lambda file: len(file.path.encode()))
+        if self.is_prefix and len(f"{self.key}{longest.path}".encode()) > MAX_KEY_BYTES:
+            raise RequestError(
+                f"file path {longest.path!r} makes a key of more than {MAX_KEY_BYTES} bytes under "
+                f"{self.key!r}, which S3 does not take"
             )
 
     @classmethod
@@ -122,12 +132,23 @@ class ArtifactRequest:
 
     @property
     def url(self) -> str:
-        """The archive's address, `s3://bucket/key`: the resource's physical id and its ModelDataUrl."""
+        """The artifact's address, `s3://bucket/key`: the resource's physical id and its ModelDataUrl."""
         return f"s3://{self.bucket}/{self.key}"
 
     @property
+    def is_prefix(self) -> bool:
+        """Whether the files are to be objects under the key, in place of one archive."""
+        return self.key.endswith("/")
+
+    @property
     def manifest_key(self) -> str:
-        """The key of `manifest.json` beside the archive."""
+        """The key of the manifest: `manifest.json` beside the archive, `files.manifest.json` beside `files/`.
+
+        Not under the prefix, all of which is the model, and not one name for both: each is written when its
+        own artifact is whole.
+        """
+        if self.is_prefix:
+            return f"{self.key.removesuffix('/')}.manifest.json"
         return "".join(self.key.rpartition("/")[:2]) + "manifest.json"
 
 

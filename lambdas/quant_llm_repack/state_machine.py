@@ -1,6 +1,7 @@
 """The state machine that drives the function, in the Amazon States Language (JSONPath).
 
     Plan -> Copy, many at a time -> Finish; on any error Fail -> Failed
+    and from Finish back to Plan when another execution has ended the upload that both shared
 
 Its input is `{"Request": properties of the artifact, "WaitHandle": URL}`.
 https://states-language.net/spec.html
@@ -10,7 +11,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from quant_llm_repack.errors import RETRIED
+from quant_llm_lambda.cloudformation import AnswerError
+from quant_llm_repack.errors import RETRIED, UploadGoneError
+
+FAILED = "RepackFailed"
+"""The error of an execution whose task `fail` has told CloudFormation why."""
+
+TIMEOUT_SECONDS = 11 * 3600
+"""Sooner than the twelve hours of the stack's wait condition, which says "timed out" and no more."""
+
+RESTARTS = 3
+"""How often one execution begins anew when others end its upload."""
 
 # What Lambda itself fails with, by the names that Step Functions gives it.
 _OF_LAMBDA = (
@@ -26,7 +37,7 @@ _OF_LAMBDA = (
 )
 # Waits of 2, 4, 8, … 256 s at most, each by chance from nothing to that.
 _RETRY = {
-    "ErrorEquals": [*_OF_LAMBDA, *RETRIED],
+    "ErrorEquals": [*_OF_LAMBDA, *RETRIED, AnswerError.__name__],
     "IntervalSeconds": 2,
     "BackoffRate": 2.0,
     "MaxDelaySeconds": 300,
@@ -65,8 +76,10 @@ def definition(function_arn: str, max_concurrency: int) -> dict[str, Any]:
     }
     return {
         "Comment": "Copies a model from the hub to its archive in S3",
-        "StartAt": "Plan",
+        "TimeoutSeconds": TIMEOUT_SECONDS,
+        "StartAt": "Begin",
         "States": {
+            "Begin": {"Type": "Pass", "Result": 0, "ResultPath": "$.Restarts", "Next": "Plan"},
             "Plan": {
                 **_task(function_arn, {"Task": "plan", **_SHARED}),
                 "ResultPath": "$.Plan",
@@ -79,7 +92,7 @@ def definition(function_arn: str, max_concurrency: int) -> dict[str, Any]:
                 "ItemSelector": {
                     "Task": "copy",
                     **_SHARED,
-                    "UploadId.$": "$.Plan.UploadId",
+                    "UploadIds.$": "$.Plan.UploadIds",
                     "Item.$": "$$.Map.Item.Value",
                     "Index.$": "$$.Map.Item.Index",
                 },
@@ -90,16 +103,26 @@ def definition(function_arn: str, max_concurrency: int) -> dict[str, Any]:
                 "Next": "Finish",
             },
             "Finish": {
-                **_task(function_arn, {"Task": "finish", **_WITH_HANDLE, "UploadId.$": "$.Plan.UploadId"}),
-                "Catch": [_catch()],
+                **_task(function_arn, {"Task": "finish", **_WITH_HANDLE, "UploadIds.$": "$.Plan.UploadIds"}),
+                "Catch": [_catch(UploadGoneError.__name__, to="Is it worth a restart"), _catch()],
                 "End": True,
+            },
+            "Is it worth a restart": {
+                "Type": "Choice",
+                "Choices": [{"Variable": "$.Restarts", "NumericLessThan": RESTARTS, "Next": "Begin again"}],
+                "Default": "Fail",
+            },
+            "Begin again": {
+                "Type": "Pass",
+                "Parameters": {**_WITH_HANDLE, "Restarts.$": "States.MathAdd($.Restarts, 1)"},
+                "Next": "Plan",
             },
             "Fail": {
                 **_task(function_arn, {"Task": "fail", **_WITH_HANDLE, "Error.$": "$.Error"}),
                 "ResultPath": "$.Failure",
                 "Next": "Failed",
             },
-            "Failed": {"Type": "Fail", "Error": "RepackFailed", "CausePath": "$.Failure.Reason"},
+            "Failed": {"Type": "Fail", "Error": FAILED, "CausePath": "$.Failure.Reason"},
         },
     }
 
@@ -109,5 +132,5 @@ def _task(function_arn: str, parameters: dict[str, Any]) -> dict[str, Any]:
     return {**task, "Parameters": parameters} if parameters else task
 
 
-def _catch() -> dict[str, Any]:
-    return {"ErrorEquals": ["States.ALL"], "ResultPath": "$.Error", "Next": "Fail"}
+def _catch(error: str = "States.ALL", *, to: str = "Fail") -> dict[str, Any]:
+    return {"ErrorEquals": [error], "ResultPath": "$.Error", "Next": to}

@@ -1,4 +1,4 @@
-"""The S3 edge: one multipart upload per archive, published by a conditional write or not at all."""
+"""The S3 edge: one multipart upload per object, published by a conditional write or not at all."""
 
 from __future__ import annotations
 
@@ -88,12 +88,19 @@ class ArtifactStore:
             answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes=-{length}")
             return answer["Body"].read()
 
-    def put_if_absent(self, key: str, body: bytes, *, content_type: str) -> None:
+    def put_if_absent(
+        self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> None:
         """Write a small object, unless its key is taken."""
         with _explained(f"can't write {self.url(key)}"):
             try:
                 self.client.put_object(
-                    Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*"
+                    Bucket=self.bucket,
+                    Key=key,
+                    Body=body,
+                    ContentType=content_type,
+                    Metadata=metadata or {},
+                    IfNoneMatch="*",
                 )
             except ClientError as error:
                 if _code(error) not in _KEY_TAKEN:
@@ -120,44 +127,43 @@ class ArtifactStore:
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             return [each["Key"] for page in pages for each in page.get("Contents", [])]
 
-    def remove(self, prefix: str) -> None:
-        """Remove every object whose key begins with `prefix`."""
-        keys = self.keys(prefix)
-        with _explained(f"can't remove {self.url(prefix)}*"):
+    def remove(self, keys: Sequence[str]) -> None:
+        """Remove these objects, those too that are gone already."""
+        with _explained(f"can't remove {len(keys)} objects of s3://{self.bucket}"):
             for start in range(0, len(keys), _MAX_KEYS):
                 objects: list[ObjectIdentifierTypeDef] = [
                     {"Key": key} for key in keys[start : start + _MAX_KEYS]
                 ]
                 self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
 
-    def uploads(self, key: str) -> list[str]:
-        """The ids of the uploads of `key` under way, the oldest first."""
-        with _explained(f"can't list the uploads of {self.url(key)}"):
+    def uploads(self, prefix: str) -> dict[str, list[str]]:
+        """The ids of the uploads under way of every key that begins with `prefix`, the oldest first."""
+        with _explained(f"can't list the uploads of {self.url(prefix)}*"):
             pages = self.client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self.bucket, Prefix=key
+                Bucket=self.bucket, Prefix=prefix
             )
-            found = [each for page in pages for each in page.get("Uploads", []) if each["Key"] == key]
-        return [
-            each["UploadId"] for each in sorted(found, key=lambda each: (each["Initiated"], each["UploadId"]))
-        ]
+            found = [each for page in pages for each in page.get("Uploads", [])]
+        by_key: dict[str, list[str]] = {}
+        for each in sorted(found, key=lambda each: (each["Initiated"], each["UploadId"])):
+            by_key.setdefault(each["Key"], []).append(each["UploadId"])
+        return by_key
 
-    def end_uploads(self, key: str) -> None:
-        """Abort every upload of `key` under way; StoreError when one may still be there."""
-        for upload_id in self.uploads(key):
-            with suppress(UploadGoneError), _explained(f"can't end an upload of {self.url(key)}"):
-                self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+    def abort(self, key: str, upload_id: str) -> None:
+        """End an upload, which may be over already; StoreError when it may still be there."""
+        with suppress(UploadGoneError), _explained(f"can't end an upload of {self.url(key)}"):
+            self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
 
     def resumed(self, key: str, upload_id: str, *, length: int, metadata: Mapping[str, str]) -> Upload:
         """An upload that was begun elsewhere."""
         return Upload(self, key, upload_id, length=length, metadata=metadata)
 
-    def upload(self, key: str, *, length: int, metadata: Mapping[str, str]) -> Upload:
+    def upload(self, key: str, *, length: int, metadata: Mapping[str, str], content_type: str) -> Upload:
         """Begin the upload of an object of `length` bytes."""
         with _explained(f"can't write {self.url(key)}"):
             answer = self.client.create_multipart_upload(
                 Bucket=self.bucket,
                 Key=key,
-                ContentType="application/gzip",  # and no ContentEncoding: clients would unpack it on the way
+                ContentType=content_type,
                 Metadata=metadata,
                 ChecksumAlgorithm="CRC32",
                 ChecksumType="FULL_OBJECT",

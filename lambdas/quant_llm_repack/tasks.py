@@ -11,26 +11,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from quant_llm_lambda.cloudformation import signal
+from quant_llm_lambda.cloudformation import AnswerRefusedError, signal
 from quant_llm_lambda.log import log
 from quant_llm_repack import errors
 from quant_llm_repack.copy import PartCopier
 from quant_llm_repack.edges import Edges, LambdaContext
-from quant_llm_repack.errors import RepackError, RequestError, UploadGoneError
-from quant_llm_repack.finish import publish
+from quant_llm_repack.errors import RepackError, RequestError, StoreUnavailableError, UploadGoneError
+from quant_llm_repack.finish import Finisher
 from quant_llm_repack.hash_chain import HashChain
 from quant_llm_repack.hub import HubRepository
-from quant_llm_repack.manifest import manifest_json, object_metadata
-from quant_llm_repack.plan import ArchivePlan
+from quant_llm_repack.manifest import write_manifest
+from quant_llm_repack.objects import ArtifactObjects, Uploads
+from quant_llm_repack.plan import plan_of
 from quant_llm_repack.records import Records, work_prefix
 from quant_llm_repack.request import ArtifactRequest
 from quant_llm_repack.sha256_state import can_hand_on
-from quant_llm_repack.store import ArtifactStore, Upload
+from quant_llm_repack.store import ArtifactStore
 from quant_llm_repack.work import work_items
 
 DEFAULT_WORKERS = 10
-
-_NOTHING = {"Done": True, "UploadId": "", "Items": []}
 
 
 def run_task(event: Mapping[str, Any], context: LambdaContext, edges: Edges) -> dict[str, Any]:
@@ -48,27 +47,19 @@ class _Repack:
         self.event = event
         self.edges = edges
         self.request = ArtifactRequest.from_properties(event["Request"])
-        self.plan = ArchivePlan(self.request.files, blocks_per_part=edges.blocks_per_part)
-        self.metadata = object_metadata(self.request)
+        self.plan = plan_of(self.request, blocks_per_part=edges.blocks_per_part)
         self.store = ArtifactStore(edges.s3(), self.request.bucket)
+        self.objects = ArtifactObjects(self.store, self.request, self.plan, executor=edges.executor)
         self.deadline = edges.deadline(context)
 
     def hub(self) -> HubRepository:
         return self.edges.hub(self.request, self.deadline)
 
-    def is_there(self) -> bool:
-        return self.store.holds(self.request.key, length=self.plan.archive_bytes, metadata=self.metadata)
-
-    def upload(self) -> Upload:
-        return self.store.resumed(
-            self.request.key,
-            str(self.event["UploadId"]),
-            length=self.plan.archive_bytes,
-            metadata=self.metadata,
-        )
+    def uploads(self) -> Uploads:
+        return self.objects.uploads(self.event["UploadIds"])
 
     def records(self) -> Records:
-        return Records(self.store, self.request.key, str(self.event["UploadId"]))
+        return Records(self.store, self.request.key, self.plan, self.event["UploadIds"])
 
     def chain(self, hub: HubRepository) -> HashChain:
         return HashChain(
@@ -81,12 +72,18 @@ class _Repack:
         )
 
     def clear(self) -> None:
-        """Leave nothing under way: no upload, no record."""
-        self.store.end_uploads(self.request.key)
-        self.store.remove(work_prefix(self.request.key))
+        """Leave nothing under way: no upload, no record.
+
+        Another execution that shared the upload begins a new one, whose records are none of those seen here.
+        """
+        records = self.store.keys(work_prefix(self.request.key))
+        self.objects.end_uploads()
+        self.store.remove(records)
 
     def signal(self, status: str, reason: str) -> None:
-        if url := self.event.get("WaitHandle"):
+        if not (url := self.event.get("WaitHandle")):
+            return
+        try:
             signal(
                 str(url),
                 status=status,
@@ -96,45 +93,43 @@ class _Repack:
                 http=self.edges.http,
                 sleep=self.edges.sleep,
             )
+        except AnswerRefusedError as error:
+            # No stack waits any more: what is published stays, and the next deploy finds it.
+            log("repack.signal_refused", artifact=self.request.url, status=status, problem=str(error))
 
 
 def _plan(repack: _Repack) -> dict[str, Any]:
-    """What is to be copied: `{"Done", "UploadId", "Items": [{"Parts": […]}, …]}`; nothing when Done."""
-    if repack.is_there():
-        return dict(_NOTHING)
-    request = repack.request
+    """What is to be copied: `{"Done", "UploadIds": […], "Items": [{"Parts": […]}, …]}`; nothing when Done.
+
+    `UploadIds` has the id of each object's upload, null for an object that needs none.
+    """
+    request, plan, objects = repack.request, repack.plan, repack.objects
+    nothing = {"Done": True, "UploadIds": [None] * len(plan.objects), "Items": []}
+    if not (missing := objects.missing()):
+        return nothing
     log("repack.started", artifact=request.url, repository=request.repository, commit=request.commit)
     repack.hub().check(request.files)
-    upload_id = _upload_of(repack)
-    if repack.is_there():  # published meanwhile by another deploy, which may not have seen our upload
+    upload_ids = objects.shared_uploads(missing)
+    if not (missing := objects.missing()):
+        # Published meanwhile by another deploy, which may not have seen our uploads.
         repack.clear()
-        return dict(_NOTHING)
+        return nothing
     workers = int(repack.edges.environment.get("WORKERS") or DEFAULT_WORKERS)
-    items = work_items(repack.plan, workers, hand_on=can_hand_on())
+    wanted = {number for of in missing for number in of.parts}
+    items = [
+        {"Parts": parts}
+        for item in work_items(plan, workers, hand_on=can_hand_on())
+        if (parts := [number for number in item.parts if number in wanted])
+    ]
     log(
         "repack.planned",
         artifact=request.url,
-        parts=repack.plan.part_count,
+        parts=plan.part_count,
         items=len(items),
         workers=workers,
-        archive_bytes=repack.plan.archive_bytes,
+        artifact_bytes=plan.total_bytes,
     )
-    return {"Done": False, "UploadId": upload_id, "Items": [{"Parts": list(item.parts)} for item in items]}
-
-
-def _upload_of(repack: _Repack) -> str:
-    """The one upload of the key that all deploys of this artifact share: the oldest, begun if there is none.
-
-    The key names the files by their digest, so whatever another deploy has uploaded there is the same.
-    """
-    store, key = repack.store, repack.request.key
-    if found := store.uploads(key):
-        return found[0]
-    begun = store.upload(key, length=repack.plan.archive_bytes, metadata=repack.metadata)
-    oldest = next(iter(store.uploads(key)), begun.id)
-    if oldest != begun.id:  # another deploy began at the same time
-        begun.abort()
-    return oldest
+    return {"Done": False, "UploadIds": upload_ids, "Items": items}
 
 
 def _copy(repack: _Repack) -> dict[str, Any]:
@@ -143,7 +138,7 @@ def _copy(repack: _Repack) -> dict[str, Any]:
     copier = PartCopier(
         repack.plan,
         source=hub,
-        upload=repack.upload(),
+        uploads=repack.uploads(),
         records=repack.records(),
         chain=repack.chain(hub),
         report=lambda progress: log("repack.progress", artifact=repack.request.url, **asdict(progress)),
@@ -153,37 +148,35 @@ def _copy(repack: _Repack) -> dict[str, Any]:
     try:
         return {"Done": copier.copy(repack.event["Item"]["Parts"], item=int(repack.event["Index"]))}
     except UploadGoneError:
-        if repack.is_there():  # another deploy of the same artifact was faster
-            return {"Done": True}
-        raise
+        # Another deploy of the same artifact has published it, or ended the upload that both had: the task
+        # `finish` finds out which. The other items end here as soon.
+        return {"Done": True}
 
 
 def _finish(repack: _Repack) -> dict[str, Any]:
-    """Verify and publish the archive, write its manifest, tell CloudFormation."""
-    request, plan, store = repack.request, repack.plan, repack.store
-    existed = repack.is_there()
-    if not existed:
+    """Verify and publish the artifact, write its manifest, tell CloudFormation."""
+    request, plan, objects = repack.request, repack.plan, repack.objects
+    missing = objects.missing()
+    if missing:
         hub = repack.hub()
-        try:
-            publish(
-                plan,
-                source=hub,
-                upload=repack.upload(),
-                records=repack.records(),
-                chain=repack.chain(hub),
-                executor=repack.edges.executor,
-            )
-        except UploadGoneError:
-            if not repack.is_there():
-                raise
-    trailer = store.read_end(request.key, 8)
-    manifest = manifest_json(request, plan, tar_crc32=int.from_bytes(trailer[:4], "little"))
-    store.put_if_absent(request.manifest_key, manifest, content_type="application/json")
-    log("repack.finished", artifact=request.url, archive_bytes=plan.archive_bytes, existed=existed)
+        finisher = Finisher(
+            plan,
+            objects=objects,
+            uploads=repack.uploads(),
+            records=repack.records(),
+            chain=repack.chain(hub),
+            source=hub,
+            executor=repack.edges.executor,
+        )
+        finisher.publish(missing)
+        if left := objects.missing():
+            raise StoreUnavailableError(f"{objects.url(left[0])} is not there yet; deploy again")
+    write_manifest(repack.store, request, plan)
+    log("repack.finished", artifact=request.url, artifact_bytes=plan.total_bytes, existed=not missing)
     # Before the clearing up, whose failure is none of the artifact's.
     repack.signal("SUCCESS", "the artifact is there, and every file's sha256 is the lock's")
     repack.clear()
-    return {"ModelDataUrl": request.url, "Bytes": str(plan.archive_bytes)}
+    return {"ModelDataUrl": request.url, "Bytes": str(plan.total_bytes)}
 
 
 def _fail(repack: _Repack) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import pytest
 
 from quant_llm.agency import AgencyLock
 from quant_llm.paths import ROOT
-from quant_llm_tools.demo import MESSAGES, ask, ask_streaming
+from quant_llm_tools.demo import MESSAGES, ask, ask_streaming, sha256_of_artifact
 from quant_llm_tools.local_aws.hosting import find_endpoint
 from quant_llm_tools.local_aws.hosting_container import free_port
 from quant_llm_tools.local_aws.hosting_variant import HostedVariant
@@ -173,3 +173,33 @@ def test_deploy_without_a_change_changes_nothing(deployed: Platform) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     assert "no changes" in result.stdout + result.stderr
     assert variant().directory == before
+
+
+def test_files_under_a_prefix_arrive_as_they_are_and_answer(deployed: Platform) -> None:
+    deployed.write_agency(
+        "files", ("    engine: llama.cpp\n", "    engine: llama.cpp\n    artifact: s3-prefix\n")
+    )
+    result = deployed.deploy("files")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+    bucket, _, prefix = (
+        deployed.outputs("files")["Smollm2135mModelDataUrl"].removeprefix("s3://").partition("/")
+    )
+    s3 = deployed.client("s3")
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert keys == [f"{prefix.removesuffix('/')}.manifest.json", f"{prefix}{GGUF.path}"]
+    stored = s3.get_object(Bucket=bucket, Key=f"{prefix}{GGUF.path}")["Body"].read()
+    assert hashlib.sha256(stored).hexdigest() == GGUF.sha256
+    assert sha256_of_artifact(s3, f"s3://{bucket}/{prefix}") == GGUF.sha256
+
+    endpoint = "files-smollm2-135m"
+    found = find_endpoint(endpoint, REGION)
+    assert found is not None
+    hosted = found.choose(None)
+    assert hosted is not None
+    (path,) = hosted.directory.rglob("*.gguf")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == GGUF.sha256
+    runtime = deployed.client("sagemaker-runtime")
+    answers = [ask(runtime, name)["choices"][0]["message"]["content"] for name in (endpoint, ENDPOINT)]
+    assert "Paris" in answers[0]
+    assert answers[0] == answers[1]

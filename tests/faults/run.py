@@ -1,4 +1,4 @@
-"""Repacks under faults by chance: each ends with the right archive or in a clear error, and leaves nothing.
+"""Repacks under faults by chance: each ends with the right objects or in a clear error, and leaves nothing.
 
     python -m tests.faults.run --runs 1000 --seed 1
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import random
 import sys
 from collections import Counter
@@ -18,20 +19,34 @@ from unittest import mock
 
 from benchmarks.repack_driver import ExecutionFailed, drive
 from quant_llm_repack.edges import Edges
+from quant_llm_repack.ended import clear_up
+from quant_llm_repack.errors import RepackError
 from quant_llm_repack.records import WORK_PREFIX
 from tests.faults.scheduler import Group, Scheduler
-from tests.faults.world import FUNCTION_SECONDS, Faults, FaultyLambda, FaultyS3, FaultyWeb, contents_by_chance
+from tests.faults.world import (
+    FUNCTION_SECONDS,
+    Context,
+    Faults,
+    FaultyLambda,
+    FaultyS3,
+    FaultyWeb,
+    contents_by_chance,
+)
 from tests.unit.repack.fake_web import HUB
-from tests.unit.repack.sources import artifact_request
-from tests.unit.repack.test_render import archive_of
+from tests.unit.repack.sources import ARCHIVE_KEY, PREFIX_KEY, artifact_request
+from tests.unit.repack.test_render import objects_of
 
 RESTARTS = 3
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: `error` is None for an archive; `faults` is how often each kind struck."""
+    """How a run of an `artifact` ended: `error` is None when it was published by all who tried.
 
+    `faults` is how often each kind struck.
+    """
+
+    artifact: str
     error: str | None
     faults: dict[str, int]
     virtual_seconds: float
@@ -41,7 +56,7 @@ def run(seed: int) -> Outcome:
     """One repack, or two of the same artifact at once, under faults; AssertionError for a wrong end."""
     source = random.Random(seed)  # noqa: S311  # no secret: a replay needs the same
     contents = contents_by_chance(source)
-    request = artifact_request(contents)
+    request = artifact_request(contents, key=source.choice([ARCHIVE_KEY, PREFIX_KEY]))
     scheduler = Scheduler(seed)
     faults = Faults.drawn(source)
     web = FaultyWeb(contents, request, faults, scheduler)
@@ -60,6 +75,15 @@ def run(seed: int) -> Outcome:
     restarts = source.choice([0, 0, 0, 1, RESTARTS])
     errors: list[str | None] = []
 
+    def hear_of_the_end() -> None:
+        given = {"Request": request.to_properties(), "WaitHandle": ""}
+        detail = {"executionArn": "arn", "status": "ABORTED", "input": json.dumps(given)}
+        for _ in range(3):  # so often does Lambda try an event of EventBridge
+            scheduler.pause(source.uniform(0, 5))
+            with contextlib.suppress(RepackError):
+                clear_up({"detail": detail}, Context(scheduler, scheduler.now), edges)
+                break
+
     def deploy() -> None:
         function = FaultyLambda(scheduler, faults, lambda: edges)
 
@@ -72,11 +96,14 @@ def run(seed: int) -> Outcome:
                 sleep=scheduler.pause,
             )
 
-        for _ in range(restarts):  # an execution that ends without a word, as when somebody stops it
+        for _ in range(restarts):  # somebody stops an execution, and starts the next one
             group = Group()
             execution = scheduler.in_group(group, execute)
-            with contextlib.suppress(TimeoutError, ExecutionFailed):
-                execution.result(source.uniform(0.1, 20))
+            try:
+                with contextlib.suppress(ExecutionFailed):
+                    execution.result(source.uniform(0.1, 20))
+            except TimeoutError:
+                scheduler.in_group(Group(), hear_of_the_end)
             group.is_killed = True
             if source.random() < 0.5:  # what the function does goes on when its execution is stopped
                 function.kill_all()
@@ -98,16 +125,26 @@ def run(seed: int) -> Outcome:
     ):
         scheduler.run(everything)
     visible = {key for key in s3.objects if not key.startswith(WORK_PREFIX)}
+    expected = objects_of(request, contents)
     if None in errors:
-        assert visible == {request.key, request.manifest_key}, visible
-    else:  # only the manifest may be missing: S3 failed once the verified archive was published
-        assert visible <= {request.key, request.manifest_key}, (visible, errors)
-    if visible:
-        assert s3.objects[request.key].body == archive_of(contents, blocks_per_part=10_000)
+        assert visible == {*expected, request.manifest_key}, visible
+    else:  # the manifest may be missing: S3 failed once verified objects were published
+        assert visible <= {*expected, request.manifest_key}, (visible, errors)
+    if (deploys, restarts) == (1, 0) and any(error and "of the lock" in error for error in errors):
+        assert not visible, visible  # a wrong byte was found before anything was published
+    if request.manifest_key in visible:
+        assert visible >= set(expected), visible
+    for key in visible - {request.manifest_key}:
+        assert s3.objects[key].body == expected[key], key
     assert not s3.uploads, s3.uploads.keys()
     for error in errors:
         assert error is None or (error and "\n" not in error and "bug" not in error), (error, log.getvalue())
-    return Outcome(next((each for each in errors if each), None), faults.happened, scheduler.now)
+    return Outcome(
+        "prefix" if request.is_prefix else "archive",
+        next((each for each in errors if each), None),
+        faults.happened,
+        scheduler.now,
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -128,7 +165,7 @@ def main(arguments: list[str]) -> int:
             print(f"  replay it: python -m tests.faults.run --runs 1 --seed {seed}", flush=True)
             continue
         faults.update(outcome.faults)
-        ends["archives" if outcome.error is None else "clear errors"] += 1
+        ends[f"{outcome.artifact}, {'published' if outcome.error is None else 'clear error'}"] += 1
         if given.runs == 1:
             print(outcome)
     struck = ", ".join(f"{count} {kind}" for kind, count in sorted(faults.items()))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 # Two parts, so that the multipart upload is one.
-CONTENTS = {"config.json": b"{}", "model.gguf": some_bytes(70_000_000)}
+CONTENTS = {"config.json": b"{}", "empty": b"", "model.gguf": some_bytes(70_000_000)}
 REQUEST = artifact_request(CONTENTS)
 TOKEN = "hf_secret"
 

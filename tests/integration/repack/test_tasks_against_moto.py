@@ -6,12 +6,14 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from benchmarks.repack_driver import ExecutionFailed, TaskFailed, drive
 from quant_llm_repack.edges import Edges
+from quant_llm_repack.request import ArtifactRequest
 from quant_llm_repack.tasks import run_task
 from tests.integration.repack.test_handler_against_moto import (  # noqa: F401  # fixtures
     CONTENTS,
@@ -21,8 +23,10 @@ from tests.integration.repack.test_handler_against_moto import (  # noqa: F401  
     aws,
     world,
 )
+from tests.unit.repack.sources import PREFIX_KEY
 
 WORKERS = 3
+PREFIX = replace(REQUEST, key=PREFIX_KEY)
 
 
 def invoke(event: dict[str, Any]) -> dict[str, Any]:
@@ -33,8 +37,8 @@ def invoke(event: dict[str, Any]) -> dict[str, Any]:
         raise TaskFailed.of(error) from error
 
 
-def repacked(world: World) -> dict[str, Any]:  # noqa: F811  # the fixture
-    properties = {**REQUEST.to_properties(), "TokenSecretArn": world.secret_arn}
+def repacked(world: World, request: ArtifactRequest = REQUEST) -> dict[str, Any]:  # noqa: F811  # the fixture
+    properties = {**request.to_properties(), "TokenSecretArn": world.secret_arn}
     return drive(invoke, properties, workers=WORKERS, wait_handle=world.response_url, sleep=lambda _: None)
 
 
@@ -65,3 +69,28 @@ def test_a_wrong_byte_is_named_and_leaves_nothing(world: World) -> None:  # noqa
     (answer,) = world.answers
     assert (answer["Status"], answer["UniqueId"]) == ("FAILURE", REQUEST.digest)
     assert answer["Reason"].startswith("model.gguf: the hub's file has sha256 ")
+
+
+def test_workers_make_the_files_of_a_prefix(world: World, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setenv("WORKERS", str(WORKERS))
+    assert repacked(world, PREFIX)["ModelDataUrl"] == PREFIX.url
+    keys = {f"{PREFIX_KEY}{path}": content for path, content in CONTENTS.items()}
+    assert world.keys() == sorted([*keys, PREFIX.manifest_key])
+    for key, content in keys.items():
+        answer = world.s3.get_object(Bucket=PREFIX.bucket, Key=key)
+        assert answer["Body"].read() == content
+        assert answer["ContentType"] == "application/octet-stream"
+    assert world.uploads_under_way() == 0
+    ranges = len(world.hub.ranges)
+    repacked(world, PREFIX)
+    assert [answer["Status"] for answer in world.answers] == ["SUCCESS", "SUCCESS"]
+    assert len(world.hub.ranges) == ranges
+
+
+def test_a_wrong_byte_leaves_no_file_of_a_prefix(world: World) -> None:  # noqa: F811
+    wrong = bytearray(CONTENTS["model.gguf"])
+    wrong[30_000_000] ^= 1
+    world.hub.cdn_contents["model.gguf"] = bytes(wrong)
+    with pytest.raises(ExecutionFailed, match=hashlib.sha256(wrong).hexdigest()):
+        repacked(world, PREFIX)
+    assert (world.keys(), world.uploads_under_way()) == ([], 0)

@@ -118,10 +118,10 @@ def test_list_shows_who_needs_each_artifact(world: World, capsys: pytest.Capture
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == ("default: 4 artifacts, 171.0 GB, in s3://weights, account 123456789012 in us-east-1")
     assert [line.split() for line in lines[1:]] == [
-        [MODEL, RECENT[:12], "42.5", "GB", "2026-06-28", "recent"],
-        [MODEL, UNUSED[:12], "43.5", "GB", "2026-05-01", "unused"],
-        [MODEL, SERVED[:12], "42.5", "GB", "2026-05-01", "endpoint", "default-old"],
-        [MODEL, MODEL_LOCK.digest[:12], "42.5", "GB", "2026-04-01", "lock"],
+        [MODEL, RECENT[:12], "model.tar.gz", "42.5", "GB", "2026-06-28", "recent"],
+        [MODEL, UNUSED[:12], "model.tar.gz", "43.5", "GB", "2026-05-01", "unused"],
+        [MODEL, SERVED[:12], "model.tar.gz", "42.5", "GB", "2026-05-01", "endpoint", "default-old"],
+        [MODEL, MODEL_LOCK.digest[:12], "model.tar.gz", "42.5", "GB", "2026-04-01", "lock"],
     ]
     assert world.cloud.digests == ALL
 
@@ -137,6 +137,7 @@ def test_list_as_json(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert agency["artifacts"][2] == {
         "model": MODEL,
         "digest": SERVED,
+        "format": "model.tar.gz",
         "bytes": 42_500_000_000,
         "modified": "2026-05-01T00:00:00+00:00",
         "locked": False,

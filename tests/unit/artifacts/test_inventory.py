@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quant_llm.agency import AgencyLock, ModelLock
+from quant_llm.names import artifact_key
 from quant_llm_tools.artifacts.inventory import Artifact, Holding, ObjectVersion, artifacts_of, holdings
 
 LOCK = AgencyLock.read(Path(__file__).parents[2] / "fixtures" / "agencies" / "default.lock.json")
@@ -27,12 +28,15 @@ def held(
     days: float = 30,
     locks: dict[str, ModelLock] | None = None,
     served: dict[str, list[str]] | None = None,
+    formats: dict[str, str] | None = None,
+    artifact_format: str = "model.tar.gz",
 ) -> Holding:
-    key = f"models/{MODEL}/{digest}/model.tar.gz"
+    key = artifact_key(MODEL, digest, artifact_format)
     (holding,) = holdings(
-        [Artifact(MODEL, digest, (version(key, days=days),))],
+        [Artifact(MODEL, digest, artifact_format, (version(key, days=days),))],
         bucket="bucket",
         locks=LOCK.models if locks is None else locks,
+        formats=formats or {},
         served=served or {},
         now=NOW,
         recent=timedelta(days=7),
@@ -50,6 +54,19 @@ def test_an_artifact_has_all_versions_of_its_objects() -> None:
     assert (artifact.model, artifact.digest) == (MODEL, DIGEST)
     assert artifact.bytes == 151
     assert artifact.modified == NOW - timedelta(days=8)
+
+
+def test_the_two_formats_of_the_same_weights_are_two_artifacts() -> None:
+    versions = [
+        version(FOLDER + "model.tar.gz", size=100, days=1),
+        version(FOLDER + "manifest.json", size=1, days=1),
+        version(FOLDER + "files/shard.gguf", size=60),
+        version(FOLDER + "files/tokenizer/vocab.json", size=40),
+        version(FOLDER + "files.manifest.json", size=2),
+    ]
+    archive, prefix = artifacts_of(versions)
+    assert (archive.format, archive.bytes, archive.key) == ("model.tar.gz", 101, FOLDER + "model.tar.gz")
+    assert (prefix.format, prefix.bytes, prefix.key) == ("s3-prefix", 102, FOLDER + "files/")
 
 
 @pytest.mark.parametrize(
@@ -84,6 +101,21 @@ def test_the_artifact_that_a_lock_names_is_kept() -> None:
     holding = held(MODEL_LOCK.digest)
     assert holding.is_locked
     assert not holding.can_go
+
+
+@pytest.mark.parametrize("artifact_format", ["model.tar.gz", "s3-prefix"])
+def test_locked_weights_are_kept_in_the_format_of_the_agency_file(artifact_format: str) -> None:
+    other = {"model.tar.gz": "s3-prefix", "s3-prefix": "model.tar.gz"}[artifact_format]
+    formats = {MODEL: artifact_format}
+    assert held(MODEL_LOCK.digest, formats=formats, artifact_format=artifact_format).is_locked
+    assert held(MODEL_LOCK.digest, formats=formats, artifact_format=other).can_go
+    assert held(MODEL_LOCK.digest, formats={}, artifact_format=other).is_locked
+
+
+def test_a_prefix_that_an_endpoint_serves_is_kept_and_its_archive_is_not() -> None:
+    served = {"default-a": [f"s3://bucket/{FOLDER}files/"]}
+    assert held(served=served, artifact_format="s3-prefix").endpoints == ("default-a",)
+    assert held(served=served, artifact_format="model.tar.gz").can_go
 
 
 def test_the_lock_of_another_model_keeps_nothing() -> None:

@@ -10,10 +10,12 @@ import pytest
 from quant_llm_image_build import build as edge
 from quant_llm_image_build import handler
 from quant_llm_image_build.outcome import failure_reason
-from quant_llm_image_build.request import ImageRequest
+from quant_llm_image_build.request import Image, ImageRequest
+from quant_llm_lambda.cloudformation import AnswerRefusedError
 
 URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/engines"
 DIGEST = "sha256:" + "0f" * 32
+HANDLE = "https://wait.example/handle?signature=secret"
 
 
 def request_event(kind: str = "Create") -> dict[str, Any]:
@@ -22,12 +24,14 @@ def request_event(kind: str = "Create") -> dict[str, Any]:
         "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/QuantLlmStack/1",
         "RequestId": "request-1",
         "LogicalResourceId": "Image",
+        "ResourceType": "Custom::EngineImage",
         "ResponseURL": "https://answer.example/once?signature=secret",
         "ResourceProperties": {
             "ProjectName": "project",
             "RepositoryName": "engines",
             "RepositoryUri": URI,
             "Tag": "abc",
+            "WaitHandle": HANDLE,
         },
     }
 
@@ -39,12 +43,15 @@ class FakeAws:
         self.digests: dict[str, str] = {}
         self.builds: dict[str, dict[str, Any]] = {}
         self.answers: list[tuple[str, dict[str, Any]]] = []
+        self.signals: list[tuple[str, dict[str, Any]]] = []
+        self.handle_expired = False
         self.log_lines: list[str] = []
 
-    def image_digest(self, request: ImageRequest) -> str | None:
-        return self.digests.get(request.tag)
+    def image_digest(self, image: Image) -> str | None:
+        return self.digests.get(image.tag)
 
-    def start(self, request: ImageRequest) -> str:
+    def start(self, request: ImageRequest, request_id: str) -> str:
+        assert request_id == "request-1"
         self.builds["project:1"] = {
             "id": "project:1",
             "projectName": request.project_name,
@@ -72,30 +79,36 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> FakeAws:
     def failure(event: Mapping[str, Any], **answer: Any) -> None:
         fake.answers.append(("FAILED", {"url": event["ResponseURL"], **answer}))
 
+    def signal(url: str, *, status: str, **signalled: Any) -> None:
+        if fake.handle_expired:
+            raise AnswerRefusedError("HTTP status 403")
+        fake.signals.append((status, {"url": url, **signalled}))
+
+    monkeypatch.setattr(handler, "signal", signal)
     monkeypatch.setattr(handler, "send_success", success)
     monkeypatch.setattr(handler, "send_failure", failure)
     return fake
 
 
-def test_image_that_exists_is_answered_at_once_and_not_built_again(aws: FakeAws) -> None:
+def test_image_that_exists_is_signalled_at_once_and_not_built_again(aws: FakeAws) -> None:
     aws.digests["abc"] = DIGEST
     handler.handle(request_event(), None)
-    ((status, answer),) = aws.answers
-    assert status == "SUCCESS"
-    assert answer["data"] == {"ImageUri": f"{URI}@{DIGEST}"}
-    assert answer["physical_id"] == f"{URI}:abc"
+    ((status, signalled),) = aws.signals
+    assert (status, signalled["url"], signalled["data"]) == ("SUCCESS", HANDLE, f"{URI}@{DIGEST}")
+    ((answered, answer),) = aws.answers
+    assert (answered, answer["physical_id"]) == ("SUCCESS", f"{URI}:abc")
     assert not aws.builds
 
 
-def test_build_is_answered_only_when_it_has_ended(aws: FakeAws) -> None:
+def test_start_is_answered_at_once_and_the_stack_waits_for_the_end(aws: FakeAws) -> None:
     handler.handle(request_event(), None)
-    assert aws.answers == []
+    assert [status for status, _ in aws.answers] == ["SUCCESS"]
+    assert aws.signals == []
     aws.digests["abc"] = DIGEST
     handler.handle(aws.end("SUCCEEDED"), None)
-    ((status, answer),) = aws.answers
-    assert status == "SUCCESS"
-    assert answer["url"] == request_event()["ResponseURL"]
-    assert answer["data"] == {"ImageUri": f"{URI}@{DIGEST}"}
+    ((status, signalled),) = aws.signals
+    assert (status, signalled["url"], signalled["data"]) == ("SUCCESS", HANDLE, f"{URI}@{DIGEST}")
+    assert len(aws.answers) == 1
 
 
 @pytest.mark.parametrize("status", ["FAILED", "FAULT", "STOPPED", "TIMED_OUT"])
@@ -107,9 +120,9 @@ def test_failed_build_fails_the_deploy_with_phase_and_log(aws: FakeAws, status: 
         {"phaseType": "BUILD", "phaseStatus": status, "contexts": [{"message": "exit status 1"}]},
     ]
     handler.handle(aws.end(status, phases=phases), None)
-    ((answered, answer),) = aws.answers
-    assert answered == "FAILED"
-    assert answer["reason"] == (
+    ((ending, signalled),) = aws.signals
+    assert ending == "FAILURE"
+    assert signalled["reason"] == (
         f"image build project:1 ended as {status} in phase BUILD (exit status 1); "
         "the log ends: nvcc fatal: Unsupported gpu architecture"
     )
@@ -118,22 +131,51 @@ def test_failed_build_fails_the_deploy_with_phase_and_log(aws: FakeAws, status: 
 def test_build_that_succeeds_without_an_image_is_a_failure(aws: FakeAws) -> None:
     handler.handle(request_event(), None)
     handler.handle(aws.end("SUCCEEDED"), None)
+    ((status, signalled),) = aws.signals
+    assert status == "FAILURE"
+    assert "pushed no image" in signalled["reason"]
+
+
+def test_image_that_nobody_waits_for_any_more_is_no_error(aws: FakeAws) -> None:
+    aws.digests["abc"] = DIGEST
+    aws.handle_expired = True
+    handler.handle(request_event("Update"), None)  # a rollback to the image of before
+    assert [status for status, _ in aws.answers] == ["SUCCESS"]
+
+
+def digest_event() -> dict[str, Any]:
+    event = {**request_event(), "ResourceType": "Custom::EngineImageDigest"}
+    del event["ResourceProperties"]["WaitHandle"], event["ResourceProperties"]["ProjectName"]
+    return event
+
+
+def test_digest_of_the_image_is_answered(aws: FakeAws) -> None:
+    aws.digests["abc"] = DIGEST
+    handler.handle(digest_event(), None)
     ((status, answer),) = aws.answers
-    assert status == "FAILED"
-    assert "pushed no image" in answer["reason"]
+    assert (status, answer["data"]) == ("SUCCESS", {"ImageUri": f"{URI}@{DIGEST}"})
+    assert (aws.signals, aws.builds) == ([], {})
+
+
+def test_digest_of_an_image_that_is_not_there_is_a_failure(aws: FakeAws) -> None:
+    with pytest.raises(LookupError):
+        handler.handle(digest_event(), None)
+    ((status, answer),) = aws.answers
+    assert (status, aws.builds) == ("FAILED", {})
+    assert f"{URI}:abc is not in its repository" in answer["reason"]
 
 
 def test_build_started_by_hand_answers_nobody(aws: FakeAws) -> None:
     handler.handle(request_event(), None)
     event = aws.end("SUCCEEDED", environment={"environmentVariables": []})
     handler.handle(event, None)
-    assert aws.answers == []
+    assert aws.signals == []
 
 
 def test_build_that_cannot_start_is_answered_instead_of_left_waiting(
     aws: FakeAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(request: ImageRequest) -> str:
+    def refuse(request: ImageRequest, request_id: str) -> str:
         raise RuntimeError("AccountLimitExceededException")
 
     monkeypatch.setattr(edge, "start", refuse)
@@ -151,6 +193,7 @@ def test_missing_property_is_answered_with_its_name(aws: FakeAws) -> None:
         handler.handle(event, None)
     ((status, answer),) = aws.answers
     assert (status, "Tag" in answer["reason"]) == ("FAILED", True)
+    assert aws.signals == []
 
 
 def test_delete_keeps_the_images(aws: FakeAws) -> None:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from quant_llm_repack.copy import PartCopier
 from quant_llm_repack.deadline import Deadline
 from quant_llm_repack.edges import Edges
 from quant_llm_repack.hash_chain import HashChain
+from quant_llm_repack.objects import ArtifactObjects
 from quant_llm_repack.plan import ArchivePlan
 from quant_llm_repack.records import Records
 from quant_llm_repack.request import ArtifactRequest, SourceFile
-from quant_llm_repack.store import ArtifactStore, Upload
+from quant_llm_repack.store import ArtifactStore
 from tests.unit.repack.sources import COMMIT
 from tests.unit.repack.worker import SHARD, GeneratedSource, Sink, peak_rss_mib
 
@@ -32,13 +34,14 @@ def main(megabytes: int) -> None:
     Edges().s3()  # what boto3 needs is part of the measure
     store = ArtifactStore(sink.client, "b")
     plan = ArchivePlan(request.files)
-    upload: Upload = store.upload(request.key, length=plan.archive_bytes, metadata={})
-    records = Records(store, request.key, upload.id)
+    objects = ArtifactObjects(store, request, plan, executor=ThreadPoolExecutor)
+    upload_ids = objects.shared_uploads(plan.objects)
+    records = Records(store, request.key, plan, upload_ids)
     chain = HashChain(plan, records, GeneratedSource(), deadline=Deadline())
     copier = PartCopier(
         plan,
         source=GeneratedSource(),
-        upload=upload,
+        uploads=objects.uploads(upload_ids),
         records=records,
         chain=chain,
         report=lambda progress: None,

@@ -106,12 +106,19 @@ class FakeS3:
         return {"Body": StreamingBody(io.BytesIO(body), len(body))}
 
     def put_object(
-        self, *, Bucket: str, Key: str, Body: bytes, ContentType: str, IfNoneMatch: str | None = None
+        self,
+        *,
+        Bucket: str,
+        Key: str,
+        Body: bytes,
+        ContentType: str,
+        Metadata: dict[str, str] | None = None,
+        IfNoneMatch: str | None = None,
     ) -> None:
         self._called("PutObject")
         if IfNoneMatch is not None:
             self._require_absent("PutObject", Key, IfNoneMatch)
-        self.objects[Key] = StoredObject(Body, ContentType)
+        self.objects[Key] = StoredObject(Body, ContentType, dict(Metadata or {}))
 
     def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> None:
         self._called("DeleteObjects")

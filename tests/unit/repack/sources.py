@@ -20,15 +20,19 @@ def source_file(path: str, content: bytes) -> SourceFile:
     return SourceFile(path=path, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
+ARCHIVE_KEY = "models/chat/0123/model.tar.gz"
+PREFIX_KEY = "models/chat/0123/files/"
+
+
 def artifact_request(
-    contents: Mapping[str, bytes], *, token_secret_arn: str | None = None
+    contents: Mapping[str, bytes], *, token_secret_arn: str | None = None, key: str = ARCHIVE_KEY
 ) -> ArtifactRequest:
     return ArtifactRequest(
         repository="acme/model-GGUF",
         commit=COMMIT,
         files=tuple(source_file(path, content) for path, content in contents.items()),
         bucket="models",
-        key="models/chat/0123/model.tar.gz",
+        key=key,
         token_secret_arn=token_secret_arn,
     )
 

@@ -101,7 +101,7 @@ def assert_failed_cleanly(world: World, result: dict[str, Any]) -> str:
 
 def test_create_answers_with_the_archive(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     result = world.handle(event())
-    length = ArchivePlan(REQUEST.files).archive_bytes
+    length = ArchivePlan(REQUEST.files).total_bytes
     assert result["Status"] == "SUCCESS"
     assert result["PhysicalResourceId"] == "s3://models/models/chat/0123/model.tar.gz"
     assert result["Data"] == {
@@ -260,7 +260,7 @@ def test_a_cloudformation_out_of_reach_is_raised_so_that_lambda_tries_again(worl
 def test_with_a_state_machine_its_start_is_answered_at_once(world: World) -> None:
     world.environment["STATE_MACHINE_ARN"] = "arn:machine"
     result = world.handle(event(WaitHandle="https://handle.example/once"))
-    length = ArchivePlan(REQUEST.files).archive_bytes
+    length = ArchivePlan(REQUEST.files).total_bytes
     assert (result["Status"], result["PhysicalResourceId"]) == ("SUCCESS", REQUEST.url)
     assert result["Data"] == {"ModelDataUrl": REQUEST.url, "Bytes": str(length)}
     expected = {"Request": REQUEST.to_properties(), "WaitHandle": "https://handle.example/once"}

@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import random
-import shutil
 import subprocess
 import tarfile
 import zlib
@@ -17,9 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_llm_repack.plan import ArchivePlan, Part
-from quant_llm_repack.render import RenderedPart, render
-from quant_llm_repack.request import SourceFile
+from quant_llm_repack.plan import ArchivePlan, Part, Plan, PrefixPlan
+from quant_llm_repack.render import RenderedPart, payload_slices, render
+from quant_llm_repack.request import ArtifactRequest, SourceFile
+from tests.programs import require
 from tests.unit.repack.sources import MemorySource, artifact_request, some_bytes
 
 EDGES = [0, 1, 511, 512, 513, 65_023, 65_024, 65_535, 65_536, 131_070 - 512, 131_071]
@@ -68,6 +68,13 @@ def archive_of(contents: Mapping[str, bytes], *, blocks_per_part: int = 3, chunk
     return b"".join(part.body.getvalue() for part in parts)
 
 
+def objects_of(request: ArtifactRequest, contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The objects that a request's artifact has, by key."""
+    if request.is_prefix:
+        return {f"{request.key}{path}": content for path, content in contents.items()}
+    return {request.key: archive_of(contents, blocks_per_part=10_000)}
+
+
 def tar_of(contents: Mapping[str, bytes]) -> bytes:
     """The same tar by Python's writer."""
     buffer = io.BytesIO()
@@ -93,7 +100,7 @@ def test_the_archive_is_one_gzip_member_of_the_tar(
     contents: dict[str, bytes], blocks_per_part: int, chunk: int
 ) -> None:
     archive = archive_of(contents, blocks_per_part=blocks_per_part, chunk=chunk)
-    assert len(archive) == planned(contents, blocks_per_part).archive_bytes
+    assert len(archive) == planned(contents, blocks_per_part).total_bytes
     member = zlib.decompressobj(wbits=31)  # checks CRC-32 and length
     assert member.decompress(archive) == tar_of(contents)
     assert member.eof
@@ -119,12 +126,12 @@ def test_parts_made_alone_and_in_any_order_are_slices_of_the_whole(
     for part in shuffled:
         alone = render(part, MemorySource(contents))
         assert alone.length == part.length
-        assert alone.body.getvalue() == whole[part.archive_start : part.archive_start + part.length]
+        assert alone.body.getvalue() == whole[part.object_start : part.object_start + part.length]
         assert alone.crc32 == zlib.crc32(alone.body.getvalue())
     # The last one needs the CRC-32 of the tar before it, and nothing else of the others.
     before = zlib.crc32(tar_of(contents)[: parts[-1].payload_start])
     last = render(parts[-1], MemorySource(contents), crc32_before=before)
-    assert last.body.getvalue() == whole[parts[-1].archive_start :]
+    assert last.body.getvalue() == whole[parts[-1].object_start :]
 
 
 def test_the_bytes_are_those_of_format_1() -> None:
@@ -155,8 +162,7 @@ def test_python_reads_the_archive_by_seeking_and_by_streaming(contents: dict[str
 def test_archivers_unpack_every_file_and_make_its_directories(
     tool: str, command: list[str], tmp_path: Path
 ) -> None:
-    if tool != "tar" and shutil.which(tool) is None:
-        pytest.skip(f"{tool} is not installed")
+    require(tool)
     archive = tmp_path / "model.tar.gz"
     archive.write_bytes(archive_of(MODEL))
     target = tmp_path / "model"
@@ -195,3 +201,34 @@ def test_a_source_of_another_length_is_an_error(given: int, problem: str) -> Non
     part: Part = planned({"a": b"q"}, 1).part(1)
     with pytest.raises(ValueError, match=problem):
         render(part, OtherLength())
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"), [(-1, "the source gave 4 of the part's 5"), (1, "the source gave more than")]
+)
+def test_a_source_of_another_length_is_an_error_in_a_prefix_too(given: int, problem: str) -> None:
+    class OtherLength:
+        def read(self, file: SourceFile, start: int, stop: int) -> Iterator[bytes]:
+            yield bytes(stop - start + given)
+
+    plan: Plan = PrefixPlan(artifact_request({"a": b"bytes"}).files)
+    with pytest.raises(ValueError, match=problem):
+        render(plan.part(1), OtherLength())
+
+
+@given(contents_by_path, st.integers(1, 3), st.integers(1000, 200_000))
+def test_the_parts_of_a_prefix_are_those_of_its_files(
+    contents: dict[str, bytes], blocks_per_part: int, chunk: int
+) -> None:
+    plan = PrefixPlan(artifact_request(contents).files, blocks_per_part=blocks_per_part)
+    made = {of.name: b"" for of in plan.objects}
+    for part in plan.parts():
+        alone = render(part, MemorySource(contents, chunk=chunk))
+        body = alone.body.getvalue()
+        assert (len(body), alone.crc32, alone.payload_crc32) == (part.length, *[zlib.crc32(body)] * 2)
+        name = plan.object_of(part.number).name
+        assert part.object_start == len(made[name])
+        made[name] += body
+        with alone.body.getbuffer() as view:
+            assert b"".join(payload_slices(part, view, 0, part.payload_bytes)) == body
+    assert made == contents

@@ -20,10 +20,10 @@ from quant_llm_repack.request import SourceFile
 from quant_llm_repack.store import ArtifactStore
 from quant_llm_repack.verify import VerifyingSource
 from tests.unit.repack.fake_s3 import FakeS3, StoredObject
-from tests.unit.repack.sources import MemorySource, artifact_request, some_bytes
+from tests.unit.repack.sources import ARCHIVE_KEY, PREFIX_KEY, MemorySource, artifact_request, some_bytes
 
 MB = 1_000_000
-# Two parts, with a file over the edge between them.
+# Three parts, the last one short, with a file over each edge between them.
 CONTENTS = {
     "a.gguf": some_bytes(50 * MB, 1),
     "b.gguf": some_bytes(20 * MB, 2),
@@ -36,8 +36,10 @@ SMALL = {"config.json": b"{}", "model.gguf": some_bytes(200_000)}
 class Run:
     """One repack with fakes around it."""
 
-    def __init__(self, contents: dict[str, bytes], s3: FakeS3 | None = None) -> None:
-        self.request = artifact_request(contents)
+    def __init__(
+        self, contents: dict[str, bytes], s3: FakeS3 | None = None, *, key: str = ARCHIVE_KEY
+    ) -> None:
+        self.request = artifact_request(contents, key=key)
         self.source = MemorySource(contents, chunk=1 << 20)
         self.s3 = s3 or FakeS3()
         self.progress: list[Progress] = []
@@ -84,7 +86,7 @@ def test_the_archive_holds_every_file(done: Run) -> None:
             assert member is not None
             assert member.read() == CONTENTS[name]
     assert done.source.checked == sorted(CONTENTS)
-    assert done.s3.calls.count("UploadPart") == 2
+    assert done.s3.calls.count("UploadPart") == 3
     assert done.s3.uploads == {}
 
 
@@ -112,16 +114,16 @@ def test_the_manifest_finds_every_file_in_the_archive(done: Run) -> None:
 
 def test_progress_ends_at_the_archives_length(done: Run) -> None:
     length = len(done.archive.body)
-    assert [progress.part for progress in done.progress] == [1, 2]
-    assert [progress.bytes_done for progress in done.progress] == [67_112_970, length]
-    assert {(progress.bytes_total, progress.parts) for progress in done.progress} == {(length, 2)}
-    assert done.progress[0].mb_per_second == 67.1  # in the first second of the fake clock
+    assert [progress.part for progress in done.progress] == [1, 2, 3]
+    assert [progress.bytes_done for progress in done.progress] == [34_998_370, 69_996_730, length]
+    assert {(progress.bytes_total, progress.parts) for progress in done.progress} == {(length, 3)}
+    assert done.progress[0].mb_per_second == 35.0  # in the first second of the fake clock
 
 
 def test_a_second_run_reads_nothing(done: Run) -> None:
     again = Run(CONTENTS, done.s3)
     before = len(done.s3.calls)
-    assert again() == Artifact(archive_bytes=len(done.archive.body), existed=True)
+    assert again() == Artifact(artifact_bytes=len(done.archive.body), existed=True)
     assert again.sources_opened == 0
     assert "CreateMultipartUpload" not in done.s3.calls[before:]
 
@@ -161,7 +163,7 @@ def test_a_wrong_byte_in_the_last_file_of_many_parts_aborts_the_upload() -> None
     run.source.contents["c/config.json"] = b"[]"
     with pytest.raises(MismatchError, match=r"c/config\.json"):
         run()
-    assert run.s3.calls.count("UploadPart") == 1
+    assert run.s3.calls.count("UploadPart") == 2
     run.assert_nothing_left()
 
 
@@ -182,7 +184,7 @@ def test_a_time_that_is_over_says_how_far_it_came() -> None:
     read = run.source.read
 
     def read_a_while(file: SourceFile, start: int, stop: int) -> Iterator[bytes]:
-        if file.path == "b.gguf" and start:
+        if file.path == "b.gguf":
             raise OutOfTimeError("the function's time is over")
         return read(file, start, stop)
 
@@ -190,7 +192,7 @@ def test_a_time_that_is_over_says_how_far_it_came() -> None:
     with pytest.raises(OutOfTimeError) as caught:
         run()
     assert str(caught.value) == (
-        "the model is too large for one run of the repack function: 67 of 70 MB were copied in 2 s "
+        "the model is too large for one run of the repack function: 35 of 70 MB were copied in 2 s "
         "(the function's time is over)"
     )
     run.assert_nothing_left()
@@ -234,4 +236,45 @@ def test_the_manifest_is_the_same_for_the_same_request() -> None:
     first()
     second()
     assert first.s3.objects == second.s3.objects
-    assert len(first.archive.body) == ArchivePlan(first.request.files).archive_bytes
+    assert len(first.archive.body) == ArchivePlan(first.request.files).total_bytes
+
+
+def test_a_prefix_holds_every_file_and_a_second_run_reads_nothing() -> None:
+    run = Run(CONTENTS, key=PREFIX_KEY)
+    total = sum(map(len, CONTENTS.values()))
+    assert run() == Artifact(artifact_bytes=total, existed=False)
+    assert (run.progress[-1].bytes_done, run.progress[-1].bytes_total) == (total, total)
+    files = {f"{PREFIX_KEY}{path}": content for path, content in CONTENTS.items()}
+    assert {key: stored.body for key, stored in run.s3.objects.items() if key in files} == files
+    assert set(run.s3.objects) == {*files, run.request.manifest_key}
+    assert run.s3.uploads == {}
+    again = Run(CONTENTS, run.s3, key=PREFIX_KEY)
+    assert again() == Artifact(artifact_bytes=total, existed=True)
+    assert again.sources_opened == 0
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.gguf"])
+def test_a_wrong_byte_leaves_no_file_of_a_prefix(name: str) -> None:
+    run = Run(SMALL, key=PREFIX_KEY)
+    run.source.contents[name] = b"x" + SMALL[name][1:]
+    with pytest.raises(MismatchError, match=f"{name}: the hub's file has sha256"):
+        run()
+    run.assert_nothing_left()
+
+
+def test_a_prefix_that_is_cut_off_is_finished_by_the_next_run() -> None:
+    run = Run(SMALL, key=PREFIX_KEY)
+
+    def fail_the_second(operation: str) -> None:
+        if operation == "CompleteMultipartUpload" and run.s3.objects:
+            run.s3.fail_next(operation, "InternalError")
+
+    run.s3.on_call = fail_the_second
+    with pytest.raises(StoreError, match="InternalError to CompleteMultipartUpload"):
+        run()
+    assert set(run.s3.objects) == {f"{PREFIX_KEY}config.json"}
+    assert run.s3.uploads == {}
+    again = Run(SMALL, FakeS3(), key=PREFIX_KEY)
+    again.s3.objects = run.s3.objects
+    assert again() == Artifact(artifact_bytes=sum(map(len, SMALL.values())), existed=False)
+    assert again.progress[-1].bytes_total == len(SMALL["model.gguf"])

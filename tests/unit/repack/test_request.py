@@ -104,6 +104,8 @@ def test_a_missing_property_is_named(name: str) -> None:
         ({"Repository": "a/.."}, "Repository must be 'owner/name'"),
         ({"Key": "models/"}, "Key must name the archive"),
         ({"Key": "models/manifest.json"}, "Key must name the archive"),
+        ({"Key": "models//files/"}, "Key must name the archive"),
+        ({"Key": "models/chat/files.manifest.json/"}, "Key must name the archive"),
         ({"Files": []}, "at least one file"),
         ({"Files": "a"}, "Files must be a list, got str"),
         ({"Files": [{"Path": "a"}]}, r"Files\[0\] must have Path, Size and Sha256"),

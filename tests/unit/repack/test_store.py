@@ -36,7 +36,7 @@ def store(s3: FakeS3) -> ArtifactStore:
 
 
 def upload(store: ArtifactStore) -> Upload:
-    return store.upload(KEY, length=LENGTH, metadata=METADATA)
+    return store.upload(KEY, length=LENGTH, metadata=METADATA, content_type="application/gzip")
 
 
 def sent(upload: Upload) -> list[UploadedPart]:
@@ -82,7 +82,7 @@ def test_s3_finds_a_part_that_changed_on_the_way(s3: FakeS3, store: ArtifactStor
 def test_s3_finds_a_wrong_length_of_the_object(s3: FakeS3, store: ArtifactStore) -> None:
     with (
         pytest.raises(StoreError, match="S3 answered InvalidRequest to CompleteMultipartUpload"),
-        store.upload(KEY, length=LENGTH + 1, metadata=METADATA) as started,
+        store.upload(KEY, length=LENGTH + 1, metadata=METADATA, content_type="") as started,
     ):
         started.complete(sent(started))
     assert (s3.objects, s3.uploads) == ({}, {})

@@ -17,11 +17,12 @@ from quant_llm_repack import sha256_state
 from quant_llm_repack.edges import Edges
 from quant_llm_repack.errors import RequestError, StoreError, StoreUnavailableError
 from quant_llm_repack.request import ArtifactRequest
+from quant_llm_repack.state_machine import RESTARTS
 from quant_llm_repack.tasks import reason_of, run_task
 from tests.unit.repack.fake_s3 import FakeS3
-from tests.unit.repack.fake_web import ANSWER, HUB, FakeWeb
+from tests.unit.repack.fake_web import ANSWER, HUB, Canned, FakeWeb
 from tests.unit.repack.sources import artifact_request, some_bytes
-from tests.unit.repack.test_render import archive_of, contents_by_path
+from tests.unit.repack.test_render import contents_by_path, objects_of
 
 CONTENTS = {
     "a-config.json": b"{}",
@@ -100,9 +101,9 @@ class World:
         assert (self.s3.objects, self.s3.uploads) == ({}, {})
 
     def assert_published(self) -> None:
-        expected = archive_of(self.contents, blocks_per_part=10_000)
-        assert self.s3.objects[self.request.key].body == expected
-        assert set(self.s3.objects) == {self.request.key, self.request.manifest_key}
+        expected = objects_of(self.request, self.contents)
+        assert set(self.s3.objects) == {*expected, self.request.manifest_key}
+        assert {key: self.s3.objects[key].body for key in expected} == expected
         assert self.s3.uploads == {}
 
 
@@ -140,7 +141,7 @@ def test_a_restart_copies_only_what_is_missing() -> None:
     world = World()
     plan = world.task("plan")
     for index, item in enumerate(plan["Items"][:2]):
-        world.task("copy", UploadId=plan["UploadId"], Item=item, Index=index)
+        world.task("copy", UploadIds=plan["UploadIds"], Item=item, Index=index)
     copied = world.s3.calls.count("UploadPart")
     assert copied == sum(len(item["Parts"]) for item in plan["Items"][:2])
     assert world.task("plan") == plan
@@ -161,7 +162,7 @@ def test_a_worker_whose_time_is_over_goes_on_in_the_next_invocation(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     progress = [line for line in lines if line["event"] == "repack.progress"]
     archive_bytes = len(world.s3.objects[REQUEST.key].body)
-    assert {line["archive_bytes"] for line in progress} == {archive_bytes}
+    assert {line["artifact_bytes"] for line in progress} == {archive_bytes}
     assert 0 < archive_bytes - sum(line["bytes_added"] for line in progress) < 70_000  # the last part
 
 
@@ -191,7 +192,7 @@ def test_without_states_each_file_has_one_worker_and_a_restart_is_right(
     monkeypatch.setattr(sha256_state, "_library", lambda: None)
     world = World(calls_in_time=25)
     plan = world.task("plan")
-    assert not world.task("copy", UploadId=plan["UploadId"], Item=plan["Items"][0], Index=0)["Done"]
+    assert not world.task("copy", UploadIds=plan["UploadIds"], Item=plan["Items"][0], Index=0)["Done"]
     world.calls_in_time = 1_000_000
     world.run()
     world.assert_published()
@@ -201,11 +202,11 @@ def test_a_part_that_changed_after_it_was_hashed_is_never_published() -> None:
     world = World()
     plan = world.task("plan")
     for index, item in enumerate(plan["Items"]):
-        world.task("copy", UploadId=plan["UploadId"], Item=item, Index=index)
-    parts = world.s3.uploads[plan["UploadId"]].parts
+        world.task("copy", UploadIds=plan["UploadIds"], Item=item, Index=index)
+    parts = world.s3.uploads[plan["UploadIds"][0]].parts
     parts[2] = bytes(len(parts[2]))
     with pytest.raises(StoreError, match="part 2 of the upload is not what was hashed"):
-        world.task("finish", UploadId=plan["UploadId"])
+        world.task("finish", UploadIds=plan["UploadIds"])
     assert REQUEST.key not in world.s3.objects
 
 
@@ -213,14 +214,14 @@ def test_a_part_that_was_not_copied_is_found() -> None:
     world = World()
     plan = world.task("plan")
     with pytest.raises(StoreError, match="part 1 was not copied"):
-        world.task("finish", UploadId=plan["UploadId"])
+        world.task("finish", UploadIds=plan["UploadIds"])
 
 
 def test_a_missing_predecessor_is_made_up_for_after_a_time() -> None:
     world = World()
     plan = world.task("plan")
     late = {"Parts": [10]}
-    assert world.task("copy", UploadId=plan["UploadId"], Item=late, Index=0) == {"Done": True}
+    assert world.task("copy", UploadIds=plan["UploadIds"], Item=late, Index=0) == {"Done": True}
     assert world.now >= 30
     world.run()
     world.assert_published()
@@ -261,6 +262,86 @@ def test_a_failing_clearing_up_does_not_hide_the_first_error() -> None:
     assert world.web.answers[0]["Reason"] == "gated"
     assert world.task("fail", WaitHandle=ANSWER, Error=error) == {"Reason": "gated"}
     world.assert_nothing_left()
+
+
+def test_an_expired_handle_leaves_the_artifact_published(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World()
+    world.web.can("PUT", ANSWER, Canned(403))
+    assert world.run()["ModelDataUrl"] == REQUEST.url
+    world.assert_published()
+    assert "repack.signal_refused" in capsys.readouterr().out
+    again = World(s3=world.s3)
+    again.run()
+    assert [each["Task"] for each in again.invocations] == ["plan", "finish"]
+    assert [answer["Status"] for answer in again.web.answers] == ["SUCCESS"]
+
+
+def test_a_cloudformation_out_of_reach_is_tried_again_by_the_state_machine() -> None:
+    world = World()
+    world.web.can("PUT", ANSWER, *[Canned(500)] * 5)
+    world.run()
+    world.assert_published()
+    assert [each["Task"] for each in world.invocations].count("finish") == 2
+    assert [answer["Status"] for answer in world.web.answers] == ["SUCCESS"]
+
+
+def failing_beside(world: World) -> None:
+    """Another execution of the same artifact fails."""
+    error = {"Error": "HubError", "Cause": json.dumps({"errorMessage": "gated"})}
+    world.task("fail", Error=error)
+
+
+@pytest.mark.parametrize("task", ["copy", "finish"])
+def test_an_upload_that_another_execution_ends_is_begun_anew(task: str) -> None:
+    world = World(workers=2)
+    failures = 0
+
+    def invoke(event: dict[str, Any]) -> dict[str, Any]:
+        nonlocal failures
+        if event["Task"] == task and failures < RESTARTS:
+            failures += 1
+            failing_beside(world)
+        return world.invoke(event)
+
+    drive(invoke, REQUEST.to_properties(), workers=2, wait_handle=ANSWER, sleep=lambda seconds: None)
+    world.assert_published()
+    assert [answer["Status"] for answer in world.web.answers] == ["SUCCESS"]
+
+
+def test_an_upload_that_is_ended_again_and_again_is_a_clear_error() -> None:
+    world = World(workers=2)
+
+    def invoke(event: dict[str, Any]) -> dict[str, Any]:
+        if event["Task"] == "finish":
+            failing_beside(world)
+        return world.invoke(event)
+
+    with pytest.raises(ExecutionFailed, match=r"NoSuchUpload to ListParts"):
+        drive(invoke, REQUEST.to_properties(), workers=2, wait_handle=ANSWER, sleep=lambda seconds: None)
+    assert [each["Task"] for each in world.invocations].count("plan") == RESTARTS + 1
+    world.assert_nothing_left()
+
+
+def test_clearing_up_spares_the_records_of_an_upload_that_began_meanwhile() -> None:
+    world = World()
+    world.task("plan")
+    began: list[list[str]] = []
+
+    def begin(operation: str) -> None:
+        if operation == "AbortMultipartUpload" and not began:
+            began.append([])
+            world.s3.on_call = lambda operation: None
+            ours = next(iter(world.s3.uploads))
+            del world.s3.uploads[ours]  # the abort has been done
+            plan = world.task("plan")
+            for index, item in enumerate(plan["Items"]):
+                world.task("copy", UploadIds=plan["UploadIds"], Item=item, Index=index)
+            began[0] = plan["UploadIds"]
+
+    world.s3.on_call = begin
+    failing_beside(world)
+    world.task("finish", UploadIds=began[0])
+    world.assert_published()
 
 
 def test_a_task_that_is_none_is_refused() -> None:

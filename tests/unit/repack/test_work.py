@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_llm_repack.plan import ArchivePlan
+from quant_llm_repack.plan import ArchivePlan, PrefixPlan
 from quant_llm_repack.request import SourceFile
 from quant_llm_repack.work import runs, work_items
 
@@ -78,3 +78,36 @@ def test_many_shards_are_mostly_one_workers_and_shares_are_even() -> None:
 
 def test_thousands_of_small_files_are_few_items() -> None:
     assert len(work_items(planned([20_000_000] * 5000), 10)) <= 50
+    assert len(work_items(prefix([20_000] * 5000), 10)) <= 50
+
+
+def prefix(sizes: list[int], blocks_per_part: int = 1024) -> PrefixPlan:
+    return PrefixPlan(planned(sizes).objects[0].files, blocks_per_part=blocks_per_part)
+
+
+@given(sizes, st.integers(1, 120), st.sampled_from([128, 1024]), st.booleans())
+@settings(deadline=None)
+def test_every_part_of_a_prefix_is_made_once(
+    sizes: list[int], workers: int, blocks_per_part: int, hand_on: bool
+) -> None:
+    plan = prefix(sizes, blocks_per_part)
+    items = work_items(plan, workers, hand_on=hand_on)
+    assert sorted(number for item in items for number in item.parts) == list(range(1, plan.part_count + 1))
+    assert all(item.parts for item in items)
+
+
+@given(sizes, st.sampled_from([128, 1024]))
+@settings(deadline=None)
+def test_the_runs_of_a_prefix_are_its_files(sizes: list[int], blocks_per_part: int) -> None:
+    plan = prefix(sizes, blocks_per_part)
+    assert list(runs(plan)) == [of.parts for of in plan.objects if of.parts]
+
+
+def test_a_prefix_of_shards_and_small_files_is_shared_evenly() -> None:
+    plan = prefix([5 * GB] * 20 + [2_000] * 30)
+    for workers in (4, 10):
+        loads = sorted(
+            sum(plan.part(number).length for number in item.parts)
+            for item in work_items(plan, workers)[:workers]
+        )
+        assert loads[-1] < 2 * loads[0] + 5 * GB

@@ -58,7 +58,7 @@ class Sink(FakeS3):
         return {"ETag": ""}
 
     def complete_multipart_upload(self, *, Key: str, MpuObjectSize: int, **_: object) -> None:
-        assert self.length == MpuObjectSize == ArchivePlan(self.request.files).archive_bytes
+        assert self.length == MpuObjectSize == ArchivePlan(self.request.files).total_bytes
         self.objects[Key] = StoredObject(bytes(8), "application/gzip")
 
 

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from quant_llm.errors import QuantLlmError
-from quant_llm_tools.agencies import DEFAULT_DIRECTORY, agency_files
+from quant_llm_tools.agencies import agency_files, agency_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
 DEFAULT_DAYS = 7
 
 _PRUNE = """
-Removes, for good, the artifacts that no lock in the agency files' folder names, that no endpoint serves and
-that are older than some days. Shows them and asks first. Nothing is removed from any agency when an agency
-file or a lock can't be read, or the two disagree. Run it where the files are those that are deployed.
+Removes, for good, the artifacts that no lock in the agency files' folder names, or that are not in the format
+that the agency file asks for, that no endpoint serves and that are older than some days. Shows them and asks
+first. Nothing is removed from any agency when an agency file or a lock can't be read, or the two disagree.
+Run it where the files are those that are deployed.
 """
 
 
@@ -160,17 +160,11 @@ def _locked_agencies(arguments: argparse.Namespace) -> list[tuple[AgencyConfig, 
     from quant_llm.agency import AgencyLock, load_agency, lock_path, locked
 
     found: list[tuple[AgencyConfig, Mapping[str, ModelLock]]] = []
-    for path in agency_files([_agency_path(name) for name in arguments.agencies]):
+    for path in agency_files([agency_path(name) for name in arguments.agencies]):
         agency = load_agency(path)
         locked(agency, path)
         found.append((agency, AgencyLock.read(lock_path(path)).models))
     return found
-
-
-def _agency_path(name: str) -> Path:
-    path = Path(name)
-    is_name = path.name == name and not path.suffix and not path.exists()
-    return DEFAULT_DIRECTORY / f"{name}.yaml" if is_name else path
 
 
 def _look(
@@ -186,6 +180,7 @@ def _look(
         artifacts_of(cloud.versions(bucket)),
         bucket=bucket,
         locks=locks,
+        formats={model.name: model.artifact for model in agency.models},
         served=cloud.served(),
         now=tools.now(),
         recent=timedelta(days=arguments.older_than),

@@ -1,6 +1,7 @@
 """What is in a bucket and which of it may go: no AWS here.
 
-An artifact is a folder `models/<model>/<digest>/` with all versions of its objects.
+An artifact is all versions of the objects of one format in a folder `models/<model>/<digest>/`: the archive
+with its manifest, or the files under `files/` with theirs. The same weights can be there in both.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from quant_llm.agency import ModelLock
-from quant_llm.names import ARTIFACT_PREFIX
+from quant_llm.names import ARCHIVE, ARTIFACT_PREFIX, S3_PREFIX, artifact_key
 
-_FOLDER = re.compile(rf"{ARTIFACT_PREFIX}/([^/]+)/([0-9a-f]{{64}})/")
+_KEY = re.compile(rf"{ARTIFACT_PREFIX}/([^/]+)/([0-9a-f]{{64}})/(files[./])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,17 @@ class ObjectVersion:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A folder of a bucket; `digest` is that of the lock it was made from."""
+    """One model in one format, as an agency file names it; `digest` is that of the lock it was made from."""
 
     model: str
     digest: str
+    format: str
     versions: tuple[ObjectVersion, ...]
 
     @property
-    def folder(self) -> str:
-        """What all its keys begin with."""
-        return f"{ARTIFACT_PREFIX}/{self.model}/{self.digest}/"
+    def key(self) -> str:
+        """What an endpoint reads: the archive's key, or the prefix of the files."""
+        return artifact_key(self.model, self.digest, self.format)
 
     @property
     def bytes(self) -> int:
@@ -68,11 +70,12 @@ class Holding:
 
 def artifacts_of(versions: Iterable[ObjectVersion]) -> list[Artifact]:
     """The artifacts that objects belong to, by model and then newest first; other objects are left out."""
-    folders: dict[tuple[str, str], list[ObjectVersion]] = {}
+    by_artifact: dict[tuple[str, str, str], list[ObjectVersion]] = {}
     for version in versions:
-        if folder := _FOLDER.match(version.key):
-            folders.setdefault((folder[1], folder[2]), []).append(version)
-    artifacts = [Artifact(model, digest, tuple(found)) for (model, digest), found in folders.items()]
+        if key := _KEY.match(version.key):
+            of = key[1], key[2], S3_PREFIX if key[3] else ARCHIVE
+            by_artifact.setdefault(of, []).append(version)
+    artifacts = [Artifact(*of, tuple(found)) for of, found in by_artifact.items()]
     artifacts.sort(key=lambda artifact: artifact.modified, reverse=True)
     return sorted(artifacts, key=lambda artifact: artifact.model)
 
@@ -82,19 +85,23 @@ def holdings(
     *,
     bucket: str,
     locks: Mapping[str, ModelLock],
+    formats: Mapping[str, str],
     served: Mapping[str, Iterable[str]],
     now: datetime,
     recent: timedelta,
 ) -> list[Holding]:
     """Who needs each artifact of a bucket.
 
-    `locks` are those of the agency's models by name, `served` the model data of each endpoint by its name, as
+    `locks` are those of the agency's models by name, `formats` what the agency file has their artifacts in: a
+    model that it does not name is kept in all. `served` is the model data of each endpoint by its name, as
     `s3://` URLs. What is younger than `recent` is kept: a deploy may be about to use it.
     """
     return [
         Holding(
             artifact,
-            is_locked=artifact.model in locks and locks[artifact.model].digest == artifact.digest,
+            is_locked=artifact.model in locks
+            and locks[artifact.model].digest == artifact.digest
+            and formats.get(artifact.model, artifact.format) == artifact.format,
             endpoints=tuple(
                 sorted(
                     name
@@ -112,4 +119,4 @@ def _is_in(url: str, bucket: str, artifact: Artifact) -> bool:
     """Whether a model's data is in the artifact, or is a prefix that the artifact is in."""
     address = urlsplit(url)
     key = address.path.removeprefix("/")
-    return address.netloc == bucket and (key.startswith(artifact.folder) or artifact.folder.startswith(key))
+    return address.netloc == bucket and (key.startswith(artifact.key) or artifact.key.startswith(key))

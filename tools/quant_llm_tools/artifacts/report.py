@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from quant_llm.names import ARCHIVE
 from quant_llm_tools.artifacts.inventory import Holding
 
 if TYPE_CHECKING:
     from quant_llm_tools.artifacts.command import AgencyArtifacts
 
 _SHOWN_DIGITS = 12  # of the digest
+_FORMAT_WIDTH = len(ARCHIVE)
 
 
 def text(found: Sequence[AgencyArtifacts]) -> str:
@@ -37,7 +39,8 @@ def _line(holding: Holding, width: int) -> str:
     if not needed:
         needed = ["recent" if holding.is_recent else "unused"]
     return (
-        f"{artifact.model:{width}}  {artifact.digest[:_SHOWN_DIGITS]}  {size_text(artifact.bytes):>9}  "
+        f"{artifact.model:{width}}  {artifact.digest[:_SHOWN_DIGITS]}  {artifact.format:{_FORMAT_WIDTH}}  "
+        f"{size_text(artifact.bytes):>9}  "
         f"{artifact.modified:%Y-%m-%d}  {', '.join(needed)}"
     )
 
@@ -53,6 +56,7 @@ def document(found: Sequence[AgencyArtifacts], *, freed_bytes: int | None = None
                 {
                     "model": holding.artifact.model,
                     "digest": holding.artifact.digest,
+                    "format": holding.artifact.format,
                     "bytes": holding.artifact.bytes,
                     "modified": holding.artifact.modified.isoformat(),
                     "locked": holding.is_locked,
