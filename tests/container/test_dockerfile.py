@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.container import ROOT
+from tests.container.process import ROOT
 
 CONTEXT = ROOT / "container"
 DOCKERFILES = sorted(CONTEXT.glob("*/Dockerfile"))
@@ -45,9 +45,34 @@ def test_the_image_has_the_versions_that_these_tests_ran_on(package: str) -> Non
     assert pinned[1] == version(package)
 
 
-def test_the_build_context_leaves_out_what_the_image_does_not_need() -> None:
-    ignored = (CONTEXT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    assert ignored[0] == "**"  # all, but for the exceptions that follow
-    copied = re.findall(r"^COPY (sagemaker\S*)", DOCKERFILES[0].read_text(encoding="utf-8"), re.MULTILINE)
-    for path in copied:
-        assert any(line.startswith(f"!{path.rstrip('/')}") for line in ignored), path
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_the_build_context_is_what_the_image_takes_and_no_more(dockerfile: Path) -> None:
+    lines = dockerfile.with_name("Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if not line.startswith("#")]
+    assert rules[0] == "**"  # all, but for the exceptions that follow
+    kept = {rule[1:].removesuffix("/**") for rule in rules if rule.startswith("!")}
+    text = dockerfile.read_text(encoding="utf-8")
+    used = re.findall(r"^COPY ((?!--)\S+) ", text, re.MULTILINE) + re.findall(
+        r"type=bind,source=([^,]+),", text
+    )
+    assert kept == {*used, dockerfile.relative_to(CONTEXT).as_posix()}
+    for path in kept:
+        assert list(CONTEXT.glob(path)), path
+
+
+def test_libraries_are_of_the_cuda_that_the_image_is_built_with() -> None:
+    base = re.search(r"cuda:(\d+\.\d+)", (CONTEXT / "exllamav2" / "Dockerfile").read_text(encoding="utf-8"))
+    locked = (CONTEXT / "exllamav2" / "requirements-cuda.txt").read_text(encoding="utf-8")
+    runtime = re.search(r"^nvidia-cuda-runtime-cu12==(\d+\.\d+)", locked, re.MULTILINE)
+    assert base is not None
+    assert runtime is not None
+    assert base[1] == runtime[1]
+
+
+@pytest.mark.parametrize("requirements", sorted(CONTEXT.glob("*/requirements*.txt")), ids=str)
+def test_every_requirement_is_pinned_by_hash(requirements: Path) -> None:
+    text = requirements.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines
+    for line in lines:
+        assert re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line

@@ -1,93 +1,198 @@
-"""The contract once more, on llama.cpp's own server with a real model."""
+"""What llama.cpp's own server does behind the adapter, with a real model.
+
+The contract itself runs on it with `CONTRACT_STARTER=tests.container.process:llama_cpp`, see `contract/`.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
 import re
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.container.conftest import Run
-from tests.container.container import Container, wait_until
+from quant_llm_serving.assembly import can_be_assembled
+from quant_llm_serving.routes import CHAT, COMPLETIONS, Call
+from tests.container import process
+from tests.container.contract.endpoint import LONG, SHORT, wait_until
+from tests.container.gguf_files import write_lora
+from tests.container.process import ProcessContainer
 
-QUESTION = {
-    "messages": [
-        {"role": "system", "content": "You are a helpful assistant."},
-        {"role": "user", "content": "What is the capital of France?"},
-    ],
+SYSTEM = {"role": "system", "content": "You are a helpful assistant."}
+QUESTION: dict[str, Any] = {
+    "messages": [SYSTEM, {"role": "user", "content": "What is the capital of France?"}],
     "temperature": 0,
     "max_tokens": 32,
 }
+ANSWER = "The capital of France is Paris."
+SENTENCE = {"prompt": "The capital of France is", "max_tokens": 8, "temperature": 0}
+CITY = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]}
+JSON_SCHEMA = {"type": "json_schema", "json_schema": {"schema": CITY}}
 
 
-@pytest.fixture
-def container(start: Run, smollm2: Path) -> Container:
-    container = start(
-        engine="llama.cpp",
-        SM_MODEL_DIR=str(smollm2.parent),
-        N_GPU_LAYERS="999",
-        LLAMA_ARG_CTX_SIZE="2048",
-        LLAMA_ARG_N_PARALLEL="2",
-        LLAMA_ARG_THREADS="1",
-    )
-    return container.until_healthy()
+@pytest.fixture(scope="module")
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessContainer]:
+    container = process.llama_cpp(tmp_path_factory.mktemp("llama"), {"N_GPU_LAYERS": "999"})
+    try:
+        container.until_healthy()
+        yield container
+    finally:
+        container.close()
+        container.kill()
 
 
-def processing(container: Container) -> int:
+def ask_engine(container: ProcessContainer, path: str, body: object) -> tuple[int, Any]:
+    """The answer without the adapter."""
+    (address,) = container.scratch.glob("*/engine.sock")
+    with closing(http.client.HTTPConnection("engine")) as connection:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(address))
+        connection.request("POST", path, body=json.dumps(body))
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+def processing(container: ProcessContainer) -> int:
+    """How many slots are at work, by llama.cpp's own count."""
     _, text = container.request("GET", "/metrics")
     match = re.search(r"^llamacpp:requests_processing (\d+)", str(text), re.MULTILINE)
     assert match is not None
     return int(match[1])
 
 
-def test_llama_cpp_answers_streams_and_frees_its_slots(container: Container) -> None:
+def test_it_answers_whole_and_in_pieces(container: ProcessContainer) -> None:
     status, answer = container.invoke(QUESTION)
     assert status == 200
-    assert answer["choices"][0]["message"]["content"] == "The capital of France is Paris."
+    assert answer["choices"][0]["message"]["content"] == ANSWER
     assert answer["model"] == "SmolLM2-135M-Instruct.Q4_1"
-
-    connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=30)
-    connection.request("POST", "/invocations", body=json.dumps({**QUESTION, "stream": True}))
-    lines = [line for line in connection.getresponse().read().split(b"\n\n") if line]
-    assert lines[-1] == b"data: [DONE]"
-    pieces = [json.loads(line.removeprefix(b"data: "))["choices"][0]["delta"] for line in lines[:-1]]
-    assert "".join(piece.get("content") or "" for piece in pieces) == "The capital of France is Paris."
-    connection.close()
-
-    for streaming in (True, False):
-        endless = {"prompt": "1, 2, 3,", "max_tokens": 900, "ignore_eos": True, "stream": streaming}
-        connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=30)
-        connection.request("POST", "/invocations", body=json.dumps(endless))
-        wait_until(lambda: processing(container) == 1, seconds=10)
-        time.sleep(0.3)
-        connection.sock.close()
-        if not streaming:
-            # llama.cpp looks whether the caller of a whole answer is still there after a second in which no
-            # other request was answered; asking for its metrics would put that off.
-            time.sleep(1.2)
-        wait_until(lambda: processing(container) == 0, seconds=1)
-
-    container.terminate()
-    assert container.wait_for_exit(10) == 0
+    events = [json.loads(data) for _, data in container.stream(QUESTION) if data != "[DONE]"]
+    pieces = [choice["delta"].get("content") or "" for event in events for choice in event["choices"]]
+    assert "".join(pieces) == ANSWER
 
 
-def test_llama_cpp_is_never_5xx_for_a_wrong_request(container: Container) -> None:
-    words = {"prompt": "word " * 3000}
-    status, answer = container.invoke(words)
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, QUESTION),
+        (CHAT, {**QUESTION, "max_tokens": 1}),
+        (CHAT, {**QUESTION, "stop": ["France"]}),
+        (CHAT, {**QUESTION, "response_format": JSON_SCHEMA}),
+        (CHAT, {**QUESTION, "return_progress": True, "timings_per_token": True}),
+        (CHAT, {"messages": [{"role": "user", "content": "Write 😀 and 你好"}], "max_tokens": 30}),
+        (COMPLETIONS, SENTENCE),
+        (COMPLETIONS, {**SENTENCE, "max_tokens": 0}),
+        (COMPLETIONS, {**SENTENCE, "prompt": "é ü ñ", "temperature": 1.5}),
+        (COMPLETIONS, {"prompt": "word " * 3000}),
+        (COMPLETIONS, {**SENTENCE, "grammar": "root ::= ("}),
+    ],
+)
+def test_the_assembled_answer_is_the_one_that_the_engine_gives_itself(
+    container: ProcessContainer, path: str, body: dict[str, Any]
+) -> None:
+    body = {"seed": 1, "cache_prompt": False, **body}
+    assert can_be_assembled(Call(path, body))
+    status, expected = ask_engine(container, path, body)
+    got_status, got = container.request("POST", path, body)
+    assert set(got) == set(expected)
+    for answer in (got, expected):
+        for name in ("id", "created", "timings"):  # no two answers share them
+            answer.pop(name, None)
+    assert (got_status, got) == (status, expected)
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole answer"])
+def test_a_slot_is_free_within_a_second_of_its_caller_leaving_though_others_go_on(
+    container: ProcessContainer, streamed: bool
+) -> None:
+    staying = container.stream(LONG)
+    next(staying)
+    leaving = container.post({**LONG, "stream": streamed})
+    wait_until(lambda: processing(container) == 2, seconds=10)
+    time.sleep(0.3)
+    leaving.close()
+    wait_until(lambda: processing(container) == 1, seconds=1)
+    staying.close()  # type: ignore[attr-defined] # a generator, told as what its users need
+    wait_until(lambda: processing(container) == 0, seconds=1)
+
+
+def test_a_wrong_request_is_never_5xx(container: ProcessContainer) -> None:
+    status, answer = container.invoke({"prompt": "word " * 3000})
     assert (status, answer["error"]["type"]) == (400, "exceed_context_size_error")
     message = {"role": "user", "content": "x"}
+    calls = [{"function": {"name": 5, "arguments": ""}, "type": "function"}]
     for body in (
         {"prompt": "x", "max_tokens": -5},
         {"prompt": "x", "n": 99},
         {"prompt": [1, 99_999_999]},
         {"prompt": "x", "grammar": "root ::= ("},
         {"messages": [{"role": "user"}]},
+        {"messages": [message, {"role": "assistant", "tool_calls": calls}]},
+        {"messages": [message, {"role": "assistant", "tool_calls": [5]}]},
         {"messages": [message], "logprobs": "x"},
+        {"messages": [message], "reasoning_format": "x"},
         {"input": "x"},
     ):
         status, answer = container.invoke(body)
-        assert status == 400, (body, answer)
+        assert (status, answer["error"]["type"]) == (400, "invalid_request_error"), (body, answer)
     assert container.ping() == 200
+
+
+def test_a_grammar_and_a_json_schema_hold(container: ProcessContainer) -> None:
+    _, answer = container.invoke({**QUESTION, "grammar": 'root ::= "yes" | "no"'})
+    assert answer["choices"][0]["message"]["content"] in ("yes", "no")
+    _, answer = container.invoke({**QUESTION, "response_format": JSON_SCHEMA})
+    assert set(json.loads(answer["choices"][0]["message"]["content"])) == {"city"}
+
+
+def test_a_prompt_seen_before_comes_from_the_cache(container: ProcessContainer) -> None:
+    body = {**SENTENCE, "prompt": "Once upon a time there was a king who had three daughters. " * 20}
+    _, first = container.invoke(body)
+    _, second = container.invoke(body)
+    tokens = second["usage"]["prompt_tokens"]
+    assert second["usage"]["prompt_tokens_details"]["cached_tokens"] > tokens * 0.9
+    assert second["choices"] == first["choices"]
+
+
+def test_adapters_and_a_draft_model_beside_the_model_are_used(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "base.gguf").symlink_to(process.smollm2())
+    write_lora(model / "adapter.gguf", width=576)
+    container = process.llama_cpp(
+        tmp_path,
+        {
+            "SM_MODEL_DIR": str(model),
+            "MODEL": "base.gguf",
+            "SERVING_LORA": "adapter.gguf",
+            "LLAMA_ARG_SPEC_DRAFT_MODEL": "base.gguf",
+            "LLAMA_ARG_SPEC_TYPE": "draft-simple",
+        },
+    )
+    try:
+        container.until_healthy()
+        _, adapted = container.invoke(SENTENCE)
+        _, plain = container.invoke({**SENTENCE, "lora": [{"id": 0, "scale": 0}]})
+    finally:
+        container.kill()
+    assert plain["choices"][0]["text"].startswith(" Paris")
+    assert adapted["choices"][0]["text"] != plain["choices"][0]["text"]
+    # The model as its own draft guesses right until an adapter, which the draft has not, changes its mind.
+    assert plain["timings"]["draft_n_accepted"] == plain["timings"]["draft_n"] > 0
+
+
+def test_a_model_can_embed(tmp_path: Path) -> None:
+    container = process.llama_cpp(tmp_path, {"LLAMA_ARG_EMBEDDINGS": "1", "LLAMA_ARG_POOLING": "mean"})
+    try:
+        container.until_healthy()
+        status, answer = container.invoke({"input": ["one", "two"]})
+        assert status == 200
+        assert [len(item["embedding"]) for item in answer["data"]] == [576, 576]
+        assert container.invoke(SHORT)[0] == 400
+    finally:
+        container.kill()

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.container.conftest import Run
-from tests.container.container import Container
 from tests.container.gguf_files import write_gguf
+from tests.container.process import ProcessContainer
 
 # The contract says one second; the rest is for a busy machine.
 SECONDS = 5.0
 
 
-def refusal(container: Container) -> str:
+def refusal(container: ProcessContainer) -> str:
     assert container.wait_for_exit(SECONDS) == 3, container.log
     return str(container.entries[-1]["message"])
 
 
-def served(container: Container) -> str:
-    _, answer = container.until_healthy().request("GET", "/v1/models")
+def served(container: ProcessContainer) -> str:
+    container.until_healthy()
+    _, answer = container.request("GET", "/v1/models")
     arguments = answer["arguments"]
     return Path(arguments[arguments.index("--model") + 1]).name
 
@@ -82,6 +84,44 @@ def test_a_truncated_model(start: Run, model: Path) -> None:
     content = model.read_bytes()
     model.write_bytes(content[:-40])
     assert f"{model} is truncated: it has {len(content) - 40} bytes" in refusal(start())
+
+
+@pytest.mark.parametrize("name", ["SERVING_LORA", "LLAMA_ARG_SPEC_DRAFT_MODEL", "LLAMA_ARG_MMPROJ"])
+def test_a_file_beside_the_model_is_looked_at_as_well(start: Run, model: Path, name: str) -> None:
+    variables = {"MODEL": "m.gguf", "LLAMA_ARG_SPEC_TYPE": "draft-simple", name: "other.gguf"}
+    message = refusal(start(**variables))
+    assert message == f"{name} 'other.gguf' is no file in {model.parent}, found m.gguf (0.0 MB)"
+    (model.parent / "other.gguf").write_bytes(model.read_bytes()[:-40])
+    assert f"{model.parent / 'other.gguf'} is truncated" in refusal(start(**variables))
+
+
+def test_files_beside_the_model_are_named_relative_to_it(start: Run, model: Path) -> None:
+    adapters = [write_gguf(model.parent / "adapters" / name) for name in ("a.gguf", "b.gguf")]
+    container = start(
+        MODEL="m.gguf",
+        SERVING_LORA="adapters/a.gguf, /opt/ml/model/adapters/b.gguf",
+        LLAMA_ARG_SPEC_DRAFT_MODEL="adapters/a.gguf",
+        LLAMA_ARG_SPEC_TYPE="draft-simple",
+    )
+    container.until_healthy()
+    _, answer = container.request("GET", "/v1/models")
+    arguments = answer["arguments"]
+    assert arguments[arguments.index("--lora") + 1] == ",".join(map(str, adapters))
+    assert answer["options"]["LLAMA_ARG_SPEC_DRAFT_MODEL"] == str(adapters[0])
+
+
+def test_a_model_with_a_large_vocabulary_is_refused_within_a_second(start: Run, model: Path) -> None:
+    write_gguf(model, tokens=256_000)
+    model.write_bytes(model.read_bytes()[:-40])
+    container = start()
+    started = time.monotonic()
+    assert "is truncated" in refusal(container)
+    assert time.monotonic() - started < SECONDS
+
+
+def test_a_file_that_may_not_be_read_is_refused(start: Run, model_directory: Path) -> None:
+    (model_directory / "m.gguf").symlink_to("/proc/self/mem")  # which not even root can read from its start
+    assert "m.gguf can't be read: Input/output error" in refusal(start())
 
 
 def test_a_file_that_is_no_gguf(start: Run, model: Path) -> None:

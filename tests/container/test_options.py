@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.container.conftest import Run
-from tests.container.container import PACKAGE
+from tests.container.process import PACKAGE
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,25 @@ from tests.container.container import PACKAGE
             "SERVING_DRAIN",
             "9",
             "unknown environment variable SERVING_DRAIN, did you mean SERVING_DRAIN_SECONDS, "
-            "expected one of SERVING_BIND_ADDRESS, SERVING_DRAIN_SECONDS, SERVING_HEALTH_SECONDS",
+            "expected one of SERVING_BIND_ADDRESS, SERVING_DRAIN_SECONDS, SERVING_HEALTH_SECONDS, "
+            "SERVING_LORA, SERVING_QUEUE_LENGTH, SERVING_REQUEST_SECONDS, SERVING_STREAM_SECONDS",
         ),
         (
             "LLAMA_ARG_CTXSIZE",
             "9",
             "llama-server has no option LLAMA_ARG_CTXSIZE, did you mean LLAMA_ARG_CTX_SIZE",
+        ),
+        ("LLAMA_ARG_LORA", "a.gguf", "llama-server has no option LLAMA_ARG_LORA, set SERVING_LORA"),
+        (
+            "LLAMA_ARG_N_PARALLEL",
+            "0",
+            "LLAMA_ARG_N_PARALLEL must be a number of slots, or -1 for 4, got '0'",
+        ),
+        (
+            "LLAMA_ARG_SPEC_DRAFT_MODEL",
+            "m.gguf",
+            "LLAMA_ARG_SPEC_DRAFT_MODEL needs LLAMA_ARG_SPEC_TYPE, expected draft-simple for an ordinary "
+            "model",
         ),
         ("LLAMA_ARG_PORT", "9", "LLAMA_ARG_PORT can't be set: the engine listens on a socket of its own"),
         ("N_GPU_LAYERS", "many", "N_GPU_LAYERS must be a number of layers, 'all' or 'auto', got 'many'"),
@@ -75,6 +88,7 @@ def test_the_engines_own_names_win_over_the_containers_defaults(run: Run) -> Non
         "LLAMA_ARG_ALIAS": "chat-model",
         "LLAMA_ARG_CACHE_RAM": "0",
         "LLAMA_ARG_N_GPU_LAYERS": "12",
+        "LLAMA_ARG_N_PARALLEL": "8",
     }
 
 

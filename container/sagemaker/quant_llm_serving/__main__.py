@@ -18,10 +18,11 @@ from quant_llm_serving.application import serve
 from quant_llm_serving.engine import Engine
 from quant_llm_serving.environment import read_environment
 from quant_llm_serving.errors import ServingError
+from quant_llm_serving.exllama import ExLlama
 from quant_llm_serving.llamacpp import LlamaCpp
 from quant_llm_serving.log import Log
 
-ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in (LlamaCpp(),)}
+ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in (LlamaCpp(), ExLlama())}
 
 
 def main(arguments: Sequence[str], variables: Mapping[str, str]) -> int:

@@ -13,9 +13,10 @@ from typing import Any
 
 from quant_llm_serving.engine import Engine, EngineProcess
 from quant_llm_serving.environment import SAGEMAKER_BIND_TO_PORT, Environment
-from quant_llm_serving.errors import ConfigurationError, EngineError
+from quant_llm_serving.errors import ConfigurationError, EngineError, ModelError
 from quant_llm_serving.health import Health, watch
 from quant_llm_serving.log import Log
+from quant_llm_serving.proxy import EngineAddress
 from quant_llm_serving.service import Service
 
 _BACKLOG = 1024
@@ -36,16 +37,13 @@ async def serve(
     health = Health()
     with _scratch_directory() as directory:
         path = Path(directory) / "engine.sock"
+        address = EngineAddress(path, kept=abilities.slots)
         service = Service(
-            health=health,
-            abilities=abilities,
-            fixed_route=environment.invocations_route,
-            socket=path,
-            log=log,
+            environment=environment, health=health, abilities=abilities, engine=address, log=log
         )
         server = await _listen(environment, service)
         process = EngineProcess(engine.command(environment, options, model, path), log)
-        watching = asyncio.create_task(watch(health, path, abilities, environment.health_seconds, log))
+        watching = asyncio.create_task(watch(health, address, abilities, environment.health_seconds, log))
         try:
             events: set[asyncio.Future[Any]] = {told_to_stop, process.exited, watching}
             await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
@@ -58,6 +56,7 @@ async def serve(
             await process.stop()
             await asyncio.sleep(_LAST_WORDS_SECONDS)  # for answers on their way to the callers
             server.close()
+            address.close()
 
 
 def _stop_signal() -> asyncio.Future[None]:
@@ -99,15 +98,16 @@ async def _listen(environment: Environment, service: Service) -> asyncio.Server:
 
 
 async def _drain(service: Service, process: EngineProcess, seconds: float, log: Log) -> None:
-    log.event("shutting down", running_requests=service.running)
+    log.event("shutting down", unfinished_requests=service.unfinished)
     idle = asyncio.create_task(service.idle())
     events: set[asyncio.Future[Any]] = {idle, process.exited}
     await asyncio.wait(events, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     idle.cancel()
-    if service.running:
+    if service.unfinished:
         log.event(
-            f"requests are cut off {seconds:g} s after SIGTERM", level="warning", cut_off=service.running
+            f"requests are cut off {seconds:g} s after SIGTERM", level="warning", cut_off=service.unfinished
         )
+        service.refuse_waiting("the container is shutting down")
 
 
 async def _raise_if_broken(process: EngineProcess, watching: asyncio.Task[None], name: str) -> None:
@@ -117,6 +117,10 @@ async def _raise_if_broken(process: EngineProcess, watching: asyncio.Task[None],
     if process.exited.done():
         lines = process.last_lines
         last = lines[-1] if lines else "it wrote nothing"
-        raise EngineError(f"{name} ended with status {process.exited.result()}: {last}", last_lines=lines)
+        status = process.exited.result()
+        error = EngineError(f"{name} ended with status {status}: {last}", last_lines=lines)
+        if status in (ConfigurationError.exit_code, ModelError.exit_code):
+            error.exit_code = status  # our own engine tells by the same codes whose mistake it is
+        raise error
     if broken is not None:
         raise broken

@@ -24,6 +24,10 @@ SM_MODEL_DIR = "SM_MODEL_DIR"
 SERVING_BIND_ADDRESS = "SERVING_BIND_ADDRESS"
 SERVING_DRAIN_SECONDS = "SERVING_DRAIN_SECONDS"
 SERVING_HEALTH_SECONDS = "SERVING_HEALTH_SECONDS"
+SERVING_LORA = "SERVING_LORA"
+SERVING_QUEUE_LENGTH = "SERVING_QUEUE_LENGTH"
+SERVING_REQUEST_SECONDS = "SERVING_REQUEST_SECONDS"
+SERVING_STREAM_SECONDS = "SERVING_STREAM_SECONDS"
 
 OUR_PREFIX = "SERVING_"
 """Any other variable with this prefix is a misspelt one."""
@@ -39,6 +43,14 @@ VARIABLES: Mapping[str, str] = {
     SERVING_BIND_ADDRESS: "address to listen on. Default: 0.0.0.0",
     SERVING_DRAIN_SECONDS: "how long running requests may go on after SIGTERM, in seconds. Default: 30",
     SERVING_HEALTH_SECONDS: "how long the engine may leave a health check unanswered, in seconds. Default: 5",
+    SERVING_LORA: "LoRA adapters, separated by commas: files relative to the model directory, or absolute. "
+    "Default: none",
+    SERVING_QUEUE_LENGTH: "how many requests may wait for a slot of the engine, more are answered 429. "
+    "Default: 100",
+    SERVING_REQUEST_SECONDS: "how long a request may take, waiting included, in seconds: SageMaker gives a "
+    "real-time request 60, an asynchronous one up to 3600. Default: 60",
+    SERVING_STREAM_SECONDS: "the same for a streamed answer, to which SageMaker gives 8 minutes. "
+    "Default: 480",
 }
 """Each variable's meaning and default."""
 
@@ -59,6 +71,10 @@ class Environment:
     bind_address: str
     drain_seconds: float
     health_seconds: float
+    lora: tuple[str, ...]
+    queue_length: int
+    request_seconds: float
+    stream_seconds: float
 
 
 def read_environment(variables: Mapping[str, str]) -> Environment:
@@ -72,16 +88,27 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
         gpu_layers=_gpu_layers(variables),
         invocations_route=_invocations_route(variables),
         port=_port(variables),
-        model_directory=Path(variables.get(SM_MODEL_DIR) or "/opt/ml/model"),
+        model_directory=model_directory(variables),
         bind_address=variables.get(SERVING_BIND_ADDRESS) or "0.0.0.0",  # noqa: S104 - SageMaker calls from outside
         drain_seconds=_seconds(variables, SERVING_DRAIN_SECONDS, default=30),
         health_seconds=_seconds(variables, SERVING_HEALTH_SECONDS, default=5),
+        lora=tuple(file.strip() for file in variables.get(SERVING_LORA, "").split(",") if file.strip()),
+        queue_length=_queue_length(variables),
+        request_seconds=_seconds(variables, SERVING_REQUEST_SECONDS, default=60),
+        stream_seconds=_seconds(variables, SERVING_STREAM_SECONDS, default=480),
     )
+
+
+def model_directory(variables: Mapping[str, str]) -> Path:
+    """Where the model is."""
+    return Path(variables.get(SM_MODEL_DIR) or "/opt/ml/model")
 
 
 def nearest(name: str, known: Iterable[str], *, similarity: float = _CLOSEST) -> str:
     """`, did you mean X`, or nothing where no known name is like `name`."""
-    matches = difflib.get_close_matches(name.upper(), list(known), n=1, cutoff=similarity)
+    names = sorted(known)
+    matches = [known_name for known_name in names if known_name.startswith(f"{name}_")]
+    matches += difflib.get_close_matches(name.upper(), names, n=1, cutoff=similarity)
     return f", did you mean {matches[0]}" if matches else ""
 
 
@@ -121,6 +148,15 @@ def _port(variables: Mapping[str, str]) -> int:
     value = variables.get(SAGEMAKER_BIND_TO_PORT) or "8080"
     if not re.fullmatch(r"\d{1,5}", value, re.ASCII) or not 1 <= int(value) <= 65535:
         raise ConfigurationError(f"{SAGEMAKER_BIND_TO_PORT} must be a port from 1 to 65535, got '{value}'")
+    return int(value)
+
+
+def _queue_length(variables: Mapping[str, str]) -> int:
+    value = variables.get(SERVING_QUEUE_LENGTH) or "100"
+    if not re.fullmatch(r"\d{1,5}", value, re.ASCII):
+        raise ConfigurationError(
+            f"{SERVING_QUEUE_LENGTH} must be a number of requests from 0 to 99999, got '{value}'"
+        )
     return int(value)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from http import HTTPStatus
-from pathlib import Path
 
 from quant_llm_serving.errors import EngineError
 from quant_llm_serving.log import Log
-from quant_llm_serving.proxy import EngineUnreachable, call
+from quant_llm_serving.proxy import EngineAddress, EngineUnreachable, call
 from quant_llm_serving.routes import COMPLETIONS, EMBEDDINGS, Abilities
 
 _LOADING_INTERVAL = 0.1
@@ -37,19 +36,21 @@ class Health:
         return None
 
 
-async def watch(health: Health, socket: Path, abilities: Abilities, timeout: float, log: Log) -> None:
+async def watch(
+    health: Health, engine: EngineAddress, abilities: Abilities, timeout: float, log: Log
+) -> None:
     """Keep `health` true to the engine, for ever. An answer that takes over `timeout` seconds doesn't count.
 
     Raises EngineError if the loaded engine can't generate.
     """
-    while not await _is_healthy(socket, timeout):
+    while not await _is_healthy(engine, timeout):
         await asyncio.sleep(_LOADING_INTERVAL)
-    await _generate_one_token(socket, abilities)
+    await _generate_one_token(engine, abilities)
     health.ready = True
     log.event("ready: the first token was generated")
     while True:
         await asyncio.sleep(_WATCH_INTERVAL)
-        answering = await _is_healthy(socket, timeout)
+        answering = await _is_healthy(engine, timeout)
         if answering != health.answering:
             health.answering = answering
             if answering:
@@ -58,20 +59,20 @@ async def watch(health: Health, socket: Path, abilities: Abilities, timeout: flo
                 log.event(f"the engine left a health check unanswered for {timeout:g} s", level="error")
 
 
-async def _is_healthy(socket: Path, timeout: float) -> bool:
+async def _is_healthy(engine: EngineAddress, timeout: float) -> bool:
     try:
-        status, _ = await asyncio.wait_for(call(socket, "GET", "/health"), timeout)
+        status, _ = await asyncio.wait_for(call(engine, "GET", "/health"), timeout)
     except (EngineUnreachable, TimeoutError):
         return False
     return status == HTTPStatus.OK
 
 
-async def _generate_one_token(socket: Path, abilities: Abilities) -> None:
+async def _generate_one_token(engine: EngineAddress, abilities: Abilities) -> None:
     """The proof that weights, GPU and tokenizer work together; the first request is then not the slowest."""
     path = EMBEDDINGS if EMBEDDINGS in abilities.routes else COMPLETIONS
     body = {"input": "1"} if path == EMBEDDINGS else {"prompt": "1", "max_tokens": 1, "temperature": 0}
     try:
-        status, answer = await call(socket, "POST", path, json.dumps(body).encode())
+        status, answer = await call(engine, "POST", path, json.dumps(body).encode())
     except EngineUnreachable as error:
         raise EngineError(f"the engine ended while it generated its first token: {error}") from error
     if status != HTTPStatus.OK or not _has_output(answer):

@@ -24,6 +24,7 @@ BODY_LIMIT = 25 * 1024 * 1024
 _HEAD_LIMIT = 64 * 1024
 _PIPELINE_LIMIT = 64 * 1024
 _LINGER_SECONDS = 2.0
+_ARRIVAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,15 @@ Handler = Callable[[Request, Reply], None]
 class ClientConnection(asyncio.Protocol):
     """A caller's connection."""
 
-    def __init__(self, handle: Handler) -> None:
-        """`handle` is called with each request, and answers it through the Reply, now or later."""
+    def __init__(self, handle: Handler, *, arrival_seconds: float = _ARRIVAL_SECONDS) -> None:
+        """`handle` is called with each request, and answers it through the Reply, now or later.
+
+        A request must be here `arrival_seconds` after its first byte.
+        """
         self._handle = handle
+        self._arrival_seconds = arrival_seconds
+        self._arriving = False
+        self._deadline: asyncio.TimerHandle | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._reply: Reply | None = None
@@ -119,6 +126,7 @@ class ClientConnection(asyncio.Protocol):
         """Whoever works on the answer can stop."""
         self._transport = None
         self._closing = True
+        self._stop_clock()
         self._parsed.clear()
         reply, self._reply = self._reply, None
         if reply is not None:
@@ -139,6 +147,7 @@ class ClientConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A new request."""
         self._begin_message()
+        self._arriving = True
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request's target."""
@@ -178,7 +187,9 @@ class ClientConnection(asyncio.Protocol):
         keep_alive = modern and method != "HEAD" and self._parser.should_keep_alive()
         self._parsed.append(_Parsed(request, keep_alive, chunks=modern))
         self._begin_message()
+        self._arriving = False
         self._moved_on = True
+        self._stop_clock()
 
     def _begin_message(self) -> None:
         self._url = b""
@@ -203,6 +214,26 @@ class ClientConnection(asyncio.Protocol):
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"the request's head is longer than {_HEAD_LIMIT} bytes",
             )
+        if self._arriving and self._deadline is None:
+            self._start_clock()
+
+    def _start_clock(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(self._arrival_seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        if self._reply is not None:  # the rest may be here, behind the answer that is being given
+            self._start_clock()
+            return
+        seconds = f"{self._arrival_seconds:g} s"
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"the request was not complete after {seconds}")
+        self._advance()
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _refuse_body(self) -> None:
         self._body.clear()
@@ -243,6 +274,7 @@ class ClientConnection(asyncio.Protocol):
     def _close(self) -> None:
         """Close gently: closed with bytes unread, a connection is reset, and the answer may be lost."""
         self._closing = True
+        self._stop_clock()
         if self._transport is None or self._transport.is_closing():
             return
         self._transport.write_eof()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from quant_llm_serving import environment as names
 from quant_llm_serving.engine import EngineCommand
-from quant_llm_serving.environment import Environment, nearest
+from quant_llm_serving.environment import Environment, model_directory, nearest
 from quant_llm_serving.errors import ConfigurationError
 from quant_llm_serving.gguf import check_gguf
 from quant_llm_serving.llama_server_options import known_options
-from quant_llm_serving.model import Gguf, find_gguf
+from quant_llm_serving.model import Gguf, find_file, find_gguf
 from quant_llm_serving.routes import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Abilities
 
 _PREFIX = "LLAMA_"
@@ -48,6 +49,20 @@ REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("LLAMA_ARG_UI_CONFIG_FILE", "LLAMA_ARG_UI_MCP_PROXY"), _NOT_SERVED),
 }
 
+_DRAFT_MODEL = "LLAMA_ARG_SPEC_DRAFT_MODEL"
+_SPECULATION = "LLAMA_ARG_SPEC_TYPE"
+_GGUF_OPTIONS = (_DRAFT_MODEL, "LLAMA_ARG_MMPROJ")  # beside the model
+_FILE_OPTIONS = (*_GGUF_OPTIONS, "LLAMA_ARG_CHAT_TEMPLATE_FILE")
+_SLOTS = "LLAMA_ARG_N_PARALLEL"
+_AUTOMATIC_SLOTS = 4  # llama-server's, if it is told -1 or nothing
+
+# Names that one would expect by its command line, or by earlier versions.
+_INSTEAD: Mapping[str, str] = {
+    "LLAMA_ARG_LORA": names.SERVING_LORA,
+    "LLAMA_ARG_LORA_SCALED": f"{names.SERVING_LORA} (a request's field 'lora' scales)",
+    "LLAMA_ARG_MODEL_DRAFT": _DRAFT_MODEL,
+}
+
 
 class LlamaCpp:
     """`llama-server`, found on PATH."""
@@ -57,10 +72,13 @@ class LlamaCpp:
     def options(self, variables: Mapping[str, str]) -> dict[str, str]:
         """llama.cpp's own options among `variables`, with the container's defaults for those not set.
 
-        Raises ConfigurationError for an option that llama-server doesn't know, or that the container decides.
+        Files that they name are relative to the model directory. Raises ConfigurationError for an option that
+        llama-server doesn't know, or that the container decides, and ModelError for a file that isn't whole.
         """
         known = known_options()
         for name in sorted(variables):
+            if name in _INSTEAD:
+                raise ConfigurationError(f"llama-server has no option {name}, set {_INSTEAD[name]}")
             if name not in known and (name.startswith(_PREFIX) or "AMA_ARG_" in name):
                 raise ConfigurationError(f"llama-server has no option {name}{nearest(name, known)}")
             if name in REFUSED:
@@ -70,12 +88,24 @@ class LlamaCpp:
             raise ConfigurationError(
                 f"{names.N_GPU_LAYERS} and LLAMA_ARG_N_GPU_LAYERS are the same option, expected one of them"
             )
+        _slots(options)  # wrong ones are told before anything starts
+        if options.get(_DRAFT_MODEL) and not options.get(_SPECULATION):
+            # llama.cpp would load an ordinary model and never ask it.
+            raise ConfigurationError(
+                f"{_DRAFT_MODEL} needs {_SPECULATION}, expected draft-simple for an ordinary model"
+            )
+        for name in _FILE_OPTIONS:
+            if options.get(name):
+                file = find_file(model_directory(variables), name, options[name])
+                if name in _GGUF_OPTIONS:
+                    check_gguf(file)
+                options[name] = str(file)
         return {"LLAMA_ARG_CACHE_RAM": str(PROMPT_CACHE_MIB), **options}
 
     def find_model(self, environment: Environment) -> Gguf:
-        """The model to serve, all of its files checked. Raises ModelError."""
+        """The model to serve; all of its files are checked, and its LoRA adapters'. Raises ModelError."""
         model = find_gguf(environment.model_directory, environment.model)
-        for file in model.files:
+        for file in (*model.files, *_adapters(environment)):
             check_gguf(file)
         return model
 
@@ -87,6 +117,8 @@ class LlamaCpp:
         arguments += ["--metrics", "--no-ui"]
         if environment.gpu_layers is not None:
             arguments += ["--n-gpu-layers", environment.gpu_layers]
+        if environment.lora:
+            arguments += ["--lora", ",".join(map(str, _adapters(environment)))]
         # Without an alias, callers would read the model's path; llama.cpp splits aliases at commas.
         alias = {"LLAMA_ARG_ALIAS": model.name.replace(",", "_")}
         return EngineCommand(tuple(arguments), {**alias, **options})
@@ -98,4 +130,22 @@ class LlamaCpp:
         return Abilities(
             routes=frozenset({EMBEDDINGS} if embeds else {CHAT, COMPLETIONS, RESPONSES}),
             content_types=frozenset({"text", "image_url", "input_audio"} if sees else {"text"}),
+            slots=_slots(options),
+            notices_late=True,  # server_response::recv_with_timeout waits while other answers go on
+            # Of messages and tools in common_chat_*_parse_oaicompat, and of the field reasoning_format.
+            mistakes=("Failed to parse ", "Unknown reasoning format"),
         )
+
+
+def _adapters(environment: Environment) -> list[Path]:
+    return [find_file(environment.model_directory, names.SERVING_LORA, name) for name in environment.lora]
+
+
+def _slots(options: Mapping[str, str]) -> int:
+    """How many requests llama-server works on at once."""
+    value = options.get(_SLOTS) or "-1"
+    if not re.fullmatch(r"-1|[1-9]\d{0,3}", value, re.ASCII):
+        raise ConfigurationError(
+            f"{_SLOTS} must be a number of slots, or -1 for {_AUTOMATIC_SLOTS}, got '{value}'"
+        )
+    return _AUTOMATIC_SLOTS if value == "-1" else int(value)

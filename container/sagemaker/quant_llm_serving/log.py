@@ -6,9 +6,10 @@ requests.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import queue
-import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 _QUEUED_LINES = 10_000
 _CLOSING_SECONDS = 2.0
 _GATHERING_SECONDS = 0.02  # a writer that wakes up for each line would get in the event loop's way
+_STANDARD_OUTPUT = 1
 _encode = json.JSONEncoder(default=str).encode
 
 
@@ -56,8 +58,8 @@ class Log:
             while not self._lines.empty():
                 lines.append(self._lines.get())
             more = None not in lines
-            try:
-                sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines if line is not None))
-                sys.stdout.buffer.flush()
-            except OSError:
-                continue  # a full disk or a collector that is gone: serving goes on
+            unwritten = b"".join(line + b"\n" for line in lines if line is not None)
+            # Not by way of sys.stdout, which keeps what it failed to write, and fails again when Python ends.
+            with contextlib.suppress(OSError):  # a full disk or a collector that is gone: serving goes on
+                while unwritten:
+                    unwritten = unwritten[os.write(_STANDARD_OUTPUT, unwritten) :]

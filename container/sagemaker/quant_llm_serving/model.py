@@ -39,7 +39,7 @@ def find_gguf(directory: Path, selector: str | None) -> Gguf:
     models = _models(_selected(directory, selector))
     if not models:
         subject = f"MODEL '{selector}' matches no GGUF file" if selector else "no GGUF file"
-        raise ModelError(f"{subject} in {directory}, found {_listing(directory)}")
+        raise ModelError(f"{subject} in {directory}, found {listing(directory)}")
     if len(models) > 1:
         subject = f"MODEL '{selector}' matches {len(models)} models" if selector else f"{len(models)} models"
         found = ", ".join(_describe(model.files, directory) for model in models)
@@ -53,13 +53,26 @@ def find_gguf(directory: Path, selector: str | None) -> Gguf:
     return models[0]
 
 
+def path_in(directory: Path, name: str) -> Path:
+    """What `name` means: relative to `directory`, also where it starts with /opt/ml/model, or absolute."""
+    path = PurePosixPath(name)
+    if path.is_relative_to(SAGEMAKER_MODEL_DIRECTORY):
+        path = path.relative_to(SAGEMAKER_MODEL_DIRECTORY)
+    return directory / path
+
+
+def find_file(directory: Path, variable: str, name: str) -> Path:
+    """The file that the environment variable `variable` names. Raises ModelError, listing what is there."""
+    file = path_in(directory, name)
+    if not file.is_file():
+        raise ModelError(f"{variable} '{name}' is no file in {directory}, found {listing(directory)}")
+    return file
+
+
 def _selected(directory: Path, selector: str | None) -> list[Path]:
     if selector is None:
         return _ggufs(directory.rglob("*"))
-    path = PurePosixPath(selector)
-    if path.is_relative_to(SAGEMAKER_MODEL_DIRECTORY):
-        path = path.relative_to(SAGEMAKER_MODEL_DIRECTORY)
-    target = directory / path
+    target = path_in(directory, selector)
     if target.is_dir():
         return _ggufs(target.rglob("*"))
     if target.is_file():
@@ -93,7 +106,8 @@ def _shards(file: Path) -> tuple[Path, ...]:
     return tuple(file.with_name(f"{match['name']}-{n:05d}-of-{match['total']}.gguf") for n in numbers)
 
 
-def _listing(directory: Path) -> str:
+def listing(directory: Path) -> str:
+    """The files below `directory`, with their sizes, for an error message."""
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     if not files:
         return "no files at all"

@@ -7,6 +7,7 @@ tend to answer 500 for what is the caller's mistake.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,13 @@ _ROUTE_OF_FIELD = {"messages": CHAT, "prompt": COMPLETIONS, "input": EMBEDDINGS}
 _FIELD_OF_ROUTE = {CHAT: "messages", COMPLETIONS: "prompt", EMBEDDINGS: "input", RESPONSES: "input"}
 
 
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
 class BadRequest(Exception):
     """The caller's mistake: an HTTP status, a message, and the field that it is about."""
 
@@ -41,17 +49,34 @@ class BadRequest(Exception):
 class Abilities:
     """What the engine serves as it was started: POST routes, and the types of a message's content parts.
 
-    `routes` holds any of those that this module names.
+    `routes` holds any of those that this module names. `slots` is how many requests the engine works on at
+    once: it never gets more. `notices_late` is for an engine that generates a whole answer to its end though
+    nobody waits for it any more: it is asked for a stream instead (see `assembly`). `mistakes` is for an
+    engine that answers 500 to wrong requests: how the message of such an error starts. Callers get a 400.
     """
 
     routes: frozenset[str]
     content_types: frozenset[str]
+    slots: int
+    notices_late: bool = False
+    mistakes: tuple[str, ...] = ()
 
 
-def choose_route(
-    path: str, attributes: str, fixed_route: str | None, body: bytes, abilities: Abilities
-) -> str:
-    """The engine's route for a POST to `path`, its body checked.
+@dataclass(frozen=True)
+class Call:
+    """A request that fits: the engine's route for it, and the body's fields."""
+
+    route: str
+    fields: Mapping[str, Any]
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the caller wants the answer as it is generated."""
+        return self.fields.get("stream") is True
+
+
+def read_call(path: str, attributes: str, fixed_route: str | None, body: bytes, abilities: Abilities) -> Call:
+    """What a POST to `path` asks of the engine, its body checked.
 
     `attributes` is the header X-Amzn-SageMaker-Custom-Attributes: its `route=` wins for /invocations, then
     `fixed_route`, then the body's fields tell. Raises BadRequest.
@@ -67,7 +92,7 @@ def choose_route(
     if route not in abilities.routes:
         raise BadRequest(f"this endpoint does not serve {route}, {_served(abilities)}")
     _check(route, fields, abilities)
-    return route
+    return Call(route, fields)
 
 
 def error_body(message: str, *, kind: str, field: str | None = None) -> bytes:
@@ -90,7 +115,7 @@ def _attribute(attributes: str, name: str) -> str | None:
 
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
-        fields = json.loads(body)
+        fields = _decode(body.decode())
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise BadRequest(f"the body is not JSON: {error}") from None
     if not isinstance(fields, dict):
@@ -99,7 +124,7 @@ def _object(body: bytes) -> Mapping[str, Any]:
 
 
 def _route_of(fields: Mapping[str, Any]) -> str:
-    named = [field for field in _ROUTE_OF_FIELD if field in fields]
+    named = [field for field in _ROUTE_OF_FIELD if fields.get(field) is not None]
     if len(named) != 1:
         got = " and ".join(f"'{field}'" for field in named) or "none of them"
         raise BadRequest(
@@ -120,7 +145,7 @@ def _check(route: str, fields: Mapping[str, Any], abilities: Abilities) -> None:
         raise BadRequest(
             f"'{required}' must be a string or a list that is not empty, got {_kind(content)}", field=required
         )
-    for name, (fits, expected) in _FIELDS.items():
+    for name, (fits, expected) in FIELDS.items():
         value = fields.get(name)
         if value is not None and not fits(value):
             raise BadRequest(f"'{name}' must be {expected}, got {_kind(value)}", field=name)
@@ -148,11 +173,17 @@ def _check_content(content: object, where: str, abilities: Abilities) -> None:
         raise BadRequest(f"'{where}' must be a string or a list of parts, got {_kind(content)}", field=where)
     for number, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind not in abilities.content_types:
+        if not isinstance(kind, str) or kind not in abilities.content_types:
             expected = ", ".join(sorted(abilities.content_types))
+            got = repr(kind) if isinstance(kind, str) else _kind(kind)
             raise BadRequest(
-                f"'{where}[{number}].type' must be one of {expected}, got {kind!r}",
+                f"'{where}[{number}].type' must be one of {expected}, got {got}",
                 field=f"{where}[{number}].type",
+            )
+        if kind == "text" and not isinstance(part.get("text"), str):
+            raise BadRequest(
+                f"'{where}[{number}].text' must be a string, got {_kind(part.get('text'))}",
+                field=f"{where}[{number}].text",
             )
 
 
@@ -167,11 +198,13 @@ def _kind(value: object) -> str:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # 1e999 is infinite to Python
 
 
 def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def _is_boolean(value: object) -> bool:
@@ -196,14 +229,13 @@ def _is_stop(value: object) -> bool:
     )
 
 
-# Fields of OpenAI's API that any of its routes may have; null is the same as leaving one out.
-_FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
+FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "stream": (_is_boolean, "a boolean"),
     "stream_options": (_is_object, "an object"),
-    "max_tokens": (_is_integer, "an integer"),
-    "max_completion_tokens": (_is_integer, "an integer"),
-    "n": (_is_integer, "an integer"),
-    "seed": (_is_integer, "an integer"),
+    "max_tokens": (_is_integer, "an integer of 64 bits"),
+    "max_completion_tokens": (_is_integer, "an integer of 64 bits"),
+    "n": (_is_integer, "an integer of 64 bits"),
+    "seed": (_is_integer, "an integer of 64 bits"),
     "temperature": (_is_number, "a number"),
     "top_p": (_is_number, "a number"),
     "presence_penalty": (_is_number, "a number"),
@@ -212,3 +244,4 @@ _FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "tools": (_is_list_of_objects, "a list of objects"),
     "response_format": (_is_object, "an object"),
 }
+"""Fields of OpenAI's API that any of its routes may have, how one is checked, and in words."""

@@ -3,136 +3,297 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import traceback
 import uuid
+from collections import deque
 from http import HTTPStatus
 from pathlib import Path
 
-from quant_llm_serving.forwarding import Forwarding
+from quant_llm_serving.assembly import as_stream, can_be_assembled
+from quant_llm_serving.environment import Environment
+from quant_llm_serving.forwarding import Forwarding, Outcome
 from quant_llm_serving.health import Health
 from quant_llm_serving.http_server import ClientConnection, Request
 from quant_llm_serving.log import Log
+from quant_llm_serving.metrics import CONTENT_TYPE, Metrics
+from quant_llm_serving.proxy import EngineAddress, EngineUnreachable, call
 from quant_llm_serving.reply import Reply
 from quant_llm_serving.routes import (
     INVOCATIONS_PATH,
     MODELS,
     Abilities,
     BadRequest,
-    choose_route,
     error_body,
+    read_call,
 )
 
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 _INFERENCE_ID = "x-amzn-sagemaker-inference-id"
+_ID_LENGTH = 256
 _PING = "/ping"
 _METRICS = "/metrics"
-_GETS = {_PING: _PING, _METRICS: _METRICS, MODELS: MODELS, f"/openai{MODELS}": MODELS}
+_OPENAPI = "/openapi.json"
+_MODELS = (MODELS, f"/openai{MODELS}")
+GETS = (_PING, _METRICS, _OPENAPI, *_MODELS)
+"""The paths that are read."""
+
 _POSTS = (INVOCATIONS_PATH, "/v1/", "/openai/v1/")
+OPENAPI_FILE = Path(__file__).with_name("openapi.json")
+_SHORT_SECONDS = 1.0  # for what the engine answers at once, if it answers
 
 
 class Service:
-    """The container's routes, in front of the engine at `socket`."""
+    """The container's routes, in front of `engine`.
+
+    The engine gets as many requests at once as it has slots. The others wait here, where one whose caller has
+    gone costs nothing, and where they take none of the threads in which the engine answers health checks.
+    """
 
     def __init__(
-        self, *, health: Health, abilities: Abilities, fixed_route: str | None, socket: Path, log: Log
+        self,
+        *,
+        environment: Environment,
+        health: Health,
+        abilities: Abilities,
+        engine: EngineAddress,
+        log: Log,
     ) -> None:
-        """`fixed_route` is what /invocations means, or None if the body tells."""
+        """The limits, and what /invocations means, are the environment's."""
+        self._environment = environment
         self._health = health
         self._abilities = abilities
-        self._fixed_route = fixed_route
-        self._socket = socket
+        self._engine = engine
         self._log = log
+        self._metrics = Metrics()
         self._name = uuid.uuid4().hex[:12]
         self._numbers = itertools.count(1)
         self._running: set[Forwarding] = set()
+        self._waiting: deque[Forwarding] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._answering: set[asyncio.Task[None]] = set()
+        self._description = OPENAPI_FILE.read_bytes()
 
     @property
-    def running(self) -> int:
-        """How many requests are with the engine."""
-        return len(self._running)
+    def unfinished(self) -> int:
+        """How many requests are with the engine or wait for it."""
+        return len(self._running) + len(self._waiting)
 
     def connection(self) -> ClientConnection:
         """The protocol of a new connection."""
         return ClientConnection(self.handle)
 
     async def idle(self) -> None:
-        """Wait until no request is with the engine."""
+        """Wait until no request is unfinished."""
         await self._idle.wait()
+
+    def refuse_waiting(self, reason: str) -> None:
+        """Give up what the engine has not begun."""
+        for forwarding in list(self._waiting):
+            forwarding.refuse(reason)
 
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer `request`, now or as the engine does."""
-        if request.path in _GETS:
-            if request.method != "GET":
-                _refuse_method(request, reply, "GET")
-            elif request.path == _PING:
-                self._ping(reply)
+        try:
+            self._handle(request, reply)
+        except Exception:  # a bug of ours must not leave the caller without an answer, nor the log without it
+            self._log.event("a request failed", level="error", traceback=traceback.format_exc())
+            if not reply.started:
+                self._refuse(reply, HTTPStatus.INTERNAL_SERVER_ERROR, "internal error", kind="server_error")
+
+    def _handle(self, request: Request, reply: Reply) -> None:
+        if request.path in GETS:
+            if request.method == "GET":
+                self._get(request.path, reply)
             else:
-                self._get(_GETS[request.path], request, reply)
+                self._refuse_method(request, reply, "GET")
         elif request.path == INVOCATIONS_PATH or request.path.startswith(_POSTS[1:]):
-            if request.method != "POST":
-                _refuse_method(request, reply, "POST")
-            else:
+            if request.method == "POST":
                 self._post(request, reply)
+            else:
+                self._refuse_method(request, reply, "POST")
         else:
-            expected = f"{_PING}, {INVOCATIONS_PATH}, {_METRICS} or a path under {' or '.join(_POSTS[1:])}"
-            _refuse(reply, HTTPStatus.NOT_FOUND, f"no such path, expected {expected}")
+            expected = f"{', '.join((INVOCATIONS_PATH, *GETS[:3]))} or a path under {' or '.join(_POSTS[1:])}"
+            self._refuse(reply, HTTPStatus.NOT_FOUND, f"no such path, expected {expected}")
 
-    def _ping(self, reply: Reply) -> None:
-        if trouble := self._health.trouble:
-            _refuse_for_now(reply, trouble)
+    def _get(self, path: str, reply: Reply) -> None:
+        if path == _PING:
+            if trouble := self._health.trouble:
+                self._refuse_for_now(reply, trouble)
+            else:
+                reply.send(HTTPStatus.OK, b"{}\n")
+        elif path == _OPENAPI:
+            reply.send(HTTPStatus.OK, self._description)
         else:
-            reply.send(HTTPStatus.OK, b"{}\n")
+            task = asyncio.ensure_future(
+                self._send_metrics(reply) if path == _METRICS else self._send_models(reply)
+            )
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
 
-    def _get(self, path: str, request: Request, reply: Reply) -> None:
+    async def _send_metrics(self, reply: Reply) -> None:
+        """Our metrics, and after them the engine's if it answers."""
+        engines = b""
         if self._health.ready:
-            self._forward("GET", path, b"", request, reply)
+            with contextlib.suppress(EngineUnreachable, TimeoutError):
+                status, text = await asyncio.wait_for(call(self._engine, "GET", _METRICS), _SHORT_SECONDS)
+                engines = text if status == HTTPStatus.OK else b""
+        ours = self._metrics.text(
+            slots=self._abilities.slots,
+            running=len(self._running),
+            waiting=len(self._waiting),
+            healthy=self._health.trouble is None,
+        )
+        reply.send(HTTPStatus.OK, ours + engines, content_type=CONTENT_TYPE)
+
+    async def _send_models(self, reply: Reply) -> None:
+        if trouble := self._health.trouble:
+            self._refuse_for_now(reply, trouble)
+            return
+        try:
+            status, body = await asyncio.wait_for(call(self._engine, "GET", MODELS), _SHORT_SECONDS)
+        except (EngineUnreachable, TimeoutError):
+            self._refuse_for_now(reply, "the engine does not answer")
         else:
-            _refuse_for_now(reply, self._health.trouble or "")
+            reply.send(status, body)
 
     def _post(self, request: Request, reply: Reply) -> None:
         """The one gate that all work for the engine passes."""
+        request_id = request.headers.get(_INFERENCE_ID, "")[:_ID_LENGTH] or self._new_id()
         if trouble := self._health.trouble:
-            _refuse_for_now(reply, trouble)
+            self._refuse_for_now(reply, trouble, request_id=request_id)
             return
         try:
-            route = choose_route(
+            wanted = read_call(
                 request.path,
                 request.headers.get(_ATTRIBUTES, ""),
-                self._fixed_route,
+                self._environment.invocations_route,
                 request.body,
                 self._abilities,
             )
         except BadRequest as error:
-            _refuse(reply, error.status, error.message, field=error.field)
+            self._refuse(reply, error.status, error.message, field=error.field, request_id=request_id)
             return
-        self._forward("POST", route, request.body, request, reply)
+        if len(self._running) >= self._abilities.slots and self._is_full():
+            message = f"{len(self._waiting)} requests are waiting already, try again later"
+            self._refuse_for_now(
+                reply,
+                message,
+                status=HTTPStatus.TOO_MANY_REQUESTS,
+                kind="rate_limit_error",
+                request_id=request_id,
+            )
+            return
+        assembled = self._abilities.notices_late and can_be_assembled(wanted)
 
-    def _forward(self, method: str, path: str, body: bytes, request: Request, reply: Reply) -> None:
-        request_id = request.headers.get(_INFERENCE_ID) or f"{self._name}-{next(self._numbers)}"
-        forwarding = Forwarding(method, path, body, reply, request_id=request_id, log=self._log)
-        forwarding.on_done = lambda: self._done(forwarding)
+        def done(forwarding: Forwarding, outcome: Outcome) -> None:
+            self._remove(forwarding)
+            self._record(request_id, wanted.route, outcome)
+
+        self._admit(
+            Forwarding(
+                "POST",
+                wanted.route,
+                as_stream(request.body) if assembled else request.body,
+                reply,
+                seconds=(
+                    self._environment.stream_seconds if wanted.streamed else self._environment.request_seconds
+                ),
+                on_done=done,
+                assembled=assembled,
+                mistakes=self._abilities.mistakes,
+            )
+        )
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= self._environment.queue_length
+
+    def _admit(self, forwarding: Forwarding) -> None:
+        """Start it, or let it wait behind those that came before."""
         self._idle.clear()
-        self._running.add(forwarding)
-        forwarding.exchange.start(self._socket)
+        self._waiting.append(forwarding)
+        self._fill_slots()
 
-    def _done(self, forwarding: Forwarding) -> None:
-        self._running.remove(forwarding)
-        if not self._running:
+    def _fill_slots(self) -> None:
+        while self._waiting and len(self._running) < self._abilities.slots:
+            forwarding = self._waiting.popleft()
+            self._running.add(forwarding)
+            forwarding.start_at(self._engine)
+
+    def _remove(self, forwarding: Forwarding) -> None:
+        if forwarding in self._running:
+            self._running.remove(forwarding)
+            if self._waiting:
+                # Not at once: with an engine that is gone, each would end the next from within.
+                asyncio.get_running_loop().call_soon(self._fill_slots)
+        else:
+            self._waiting.remove(forwarding)
+        if not self.unfinished:
             self._idle.set()
 
+    def _record(self, request_id: str, route: str, outcome: Outcome) -> None:
+        self._metrics.served(
+            route=route,
+            status=outcome.status,
+            seconds=outcome.seconds,
+            first_token_seconds=outcome.first_token_seconds,
+            prompt_tokens=outcome.prompt_tokens,
+            generated_tokens=outcome.generated_tokens,
+        )
+        self._log.event(
+            "request",
+            request_id=request_id,
+            route=route,
+            status=outcome.status,
+            outcome=outcome.words,
+            milliseconds=_milliseconds(outcome.seconds),
+            waited_milliseconds=_milliseconds(outcome.waited_seconds),
+            first_token_milliseconds=_milliseconds(outcome.first_token_seconds),
+            prompt_tokens=outcome.prompt_tokens,
+            generated_tokens=outcome.generated_tokens,
+        )
 
-def _refuse(reply: Reply, status: int, message: str, *, field: str | None = None, headers: str = "") -> None:
-    body = error_body(message, kind="invalid_request_error", field=field)
-    reply.send(status, body, headers=headers)
+    def _new_id(self) -> str:
+        return f"{self._name}-{next(self._numbers)}"
+
+    def _refuse(
+        self,
+        reply: Reply,
+        status: int,
+        message: str,
+        *,
+        field: str | None = None,
+        kind: str = "invalid_request_error",
+        headers: str = "",
+        request_id: str | None = None,
+    ) -> None:
+        """Say no. What a caller wrote is not logged, and the message may repeat some of it."""
+        reply.send(status, error_body(message, kind=kind, field=field), headers=headers)
+        if request_id is not None:
+            self._metrics.refused(status)
+            self._log.event(
+                "request", request_id=request_id, route=None, status=status, outcome="refused", field=field
+            )
+
+    def _refuse_method(self, request: Request, reply: Reply, allowed: str) -> None:
+        message = f"{request.path} takes {allowed}, got {request.method}"
+        headers = f"Allow: {allowed}\r\n"
+        self._refuse(reply, HTTPStatus.METHOD_NOT_ALLOWED, message, headers=headers)
+
+    def _refuse_for_now(
+        self,
+        reply: Reply,
+        trouble: str,
+        *,
+        status: HTTPStatus = HTTPStatus.SERVICE_UNAVAILABLE,
+        kind: str = "unavailable_error",
+        request_id: str | None = None,
+    ) -> None:
+        headers = "Retry-After: 1\r\n"
+        self._refuse(reply, status, trouble, kind=kind, headers=headers, request_id=request_id)
 
 
-def _refuse_method(request: Request, reply: Reply, allowed: str) -> None:
-    message = f"{request.path} takes {allowed}, got {request.method}"
-    _refuse(reply, HTTPStatus.METHOD_NOT_ALLOWED, message, headers=f"Allow: {allowed}\r\n")
-
-
-def _refuse_for_now(reply: Reply, trouble: str) -> None:
-    body = error_body(trouble, kind="unavailable_error")
-    reply.send(HTTPStatus.SERVICE_UNAVAILABLE, body, headers="Retry-After: 1\r\n")
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)

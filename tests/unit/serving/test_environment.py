@@ -21,6 +21,10 @@ def test_the_defaults_are_sagemakers() -> None:
         bind_address="0.0.0.0",  # noqa: S104 - the default under test
         drain_seconds=30,
         health_seconds=5,
+        lora=(),
+        queue_length=100,
+        request_seconds=60,
+        stream_seconds=480,
     )
 
 
@@ -39,6 +43,10 @@ def test_every_variable_is_read() -> None:
             "SERVING_BIND_ADDRESS": "127.0.0.1",
             "SERVING_DRAIN_SECONDS": "10",
             "SERVING_HEALTH_SECONDS": "2.5",
+            "SERVING_LORA": "a.gguf, adapters/b.gguf,",
+            "SERVING_QUEUE_LENGTH": "0",
+            "SERVING_REQUEST_SECONDS": "3600",
+            "SERVING_STREAM_SECONDS": "900",
         }
     )
     assert read == Environment(
@@ -50,6 +58,10 @@ def test_every_variable_is_read() -> None:
         bind_address="127.0.0.1",
         drain_seconds=10,
         health_seconds=2.5,
+        lora=("a.gguf", "adapters/b.gguf"),
+        queue_length=0,
+        request_seconds=3600,
+        stream_seconds=900,
     )
 
 
@@ -67,6 +79,10 @@ def test_every_variable_is_read() -> None:
         ("SERVING_DRAIN_SECONDS", "nan"),
         ("SERVING_DRAIN_SECONDS", "30s"),
         ("SERVING_HEALTH_SECONDS", "3601"),
+        ("SERVING_QUEUE_LENGTH", "-1"),
+        ("SERVING_QUEUE_LENGTH", "many"),
+        ("SERVING_REQUEST_SECONDS", "inf"),
+        ("SERVING_STREAM_SECONDS", "0"),
     ],
 )
 def test_a_value_that_can_not_be_is_refused_with_its_name(name: str, value: str) -> None:
@@ -89,6 +105,7 @@ def test_gpu_layers_take_what_llama_server_takes(value: str) -> None:
         ("NGPU_LAYERS", "N_GPU_LAYERS"),
         ("INVOCATION_ROUTE", "INVOCATIONS_ROUTE"),
         ("SERVING_DRAINSECONDS", "SERVING_DRAIN_SECONDS"),
+        ("SERVING_DRAIN", "SERVING_DRAIN_SECONDS"),
     ],
 )
 def test_a_misspelt_name_is_refused_with_the_right_one(name: str, meant: str) -> None:
@@ -99,7 +116,7 @@ def test_a_misspelt_name_is_refused_with_the_right_one(name: str, meant: str) ->
 
 
 def test_an_unknown_name_with_our_prefix_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="SERVING_X, expected one of SERVING_BIND_ADDRESS, "):
+    with pytest.raises(ConfigurationError, match=r"SERVING_X.*, expected one of SERVING_BIND_ADDRESS, "):
         read_environment({"SERVING_X": "x"})
 
 

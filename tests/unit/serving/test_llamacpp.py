@@ -85,6 +85,42 @@ def test_an_unknown_option_is_refused_with_the_nearest(name: str, hint: str) -> 
         ENGINE.options({name: "1"})
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("LLAMA_ARG_LORA", "SERVING_LORA"),
+        ("LLAMA_ARG_LORA_SCALED", "SERVING_LORA"),
+        ("LLAMA_ARG_MODEL_DRAFT", "LLAMA_ARG_SPEC_DRAFT_MODEL"),
+    ],
+)
+def test_a_name_that_one_would_expect_is_refused_with_the_one_there_is(name: str, instead: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^llama-server has no option {name}, set {instead}"):
+        ENGINE.options({name: "a.gguf"})
+
+
+@pytest.mark.parametrize(("value", "slots"), [(None, 4), ("", 4), ("-1", 4), ("1", 1), ("64", 64)])
+def test_as_many_requests_run_as_llama_server_has_slots(value: str | None, slots: int) -> None:
+    variables = {} if value is None else {"LLAMA_ARG_N_PARALLEL": value}
+    assert ENGINE.abilities(ENGINE.options(variables)).slots == slots
+
+
+@pytest.mark.parametrize("value", ["0", "-2", "many", "1.5"])
+def test_a_number_of_slots_that_can_not_be_is_refused(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^LLAMA_ARG_N_PARALLEL must be .*, got '{value}'$"):
+        ENGINE.options({"LLAMA_ARG_N_PARALLEL": value})
+
+
+def test_a_draft_model_that_llama_server_would_not_ask_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="needs LLAMA_ARG_SPEC_TYPE, expected draft-simple"):
+        ENGINE.options({"LLAMA_ARG_SPEC_DRAFT_MODEL": "small.gguf"})
+
+
+def test_a_chat_template_beside_the_model_need_not_be_a_gguf(tmp_path: Path) -> None:
+    (tmp_path / "chat.jinja").write_text("{{ messages }}")
+    variables = {"SM_MODEL_DIR": str(tmp_path), "LLAMA_ARG_CHAT_TEMPLATE_FILE": "chat.jinja"}
+    assert ENGINE.options(variables)["LLAMA_ARG_CHAT_TEMPLATE_FILE"] == str(tmp_path / "chat.jinja")
+
+
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_an_option_that_is_the_containers_is_refused_with_the_reason(name: str) -> None:
     assert name in known_options()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -24,24 +23,30 @@ def test_events_are_json_and_other_lines_are_as_they_came(capfdbinary: pytest.Ca
     assert second == b"engine: \xff loaded"
 
 
-class FullDisk:
-    """A standard output with no room left."""
-
-    def __init__(self) -> None:
-        self.attempts = 0
-
-    def write(self, data: bytes) -> int:
-        self.attempts += 1
-        raise OSError(28, "No space left on device")
-
-    def flush(self) -> None:
-        raise OSError(28, "No space left on device")
-
-
 def test_a_full_disk_stops_neither_the_log_nor_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = FullDisk()
-    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=disk))
+    attempts: list[bytes] = []
+
+    def write(descriptor: int, data: bytes) -> int:
+        attempts.append(data)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write)
     log = Log()
     log.event("one")
     log.close()
-    assert disk.attempts == 1
+    assert len(attempts) == 1
+
+
+def test_a_disk_with_room_for_some_bytes_gets_all_of_them_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = b""
+
+    def write(descriptor: int, data: bytes) -> int:
+        nonlocal written
+        written += data[:7]
+        return len(data[:7])
+
+    monkeypatch.setattr(os, "write", write)
+    log = Log()
+    log.line(b"a line that is longer than seven bytes")
+    log.close()
+    assert written == b"a line that is longer than seven bytes\n"

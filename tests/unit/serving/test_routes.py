@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant_llm_serving.routes import Abilities, BadRequest, choose_route, error_body
+from quant_llm_serving.routes import Abilities, BadRequest, error_body, read_call
 
 GENERATES = Abilities(
     routes=frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"}),
     content_types=frozenset({"text"}),
+    slots=4,
 )
-SEES = Abilities(routes=GENERATES.routes, content_types=frozenset({"text", "image_url"}))
+SEES = replace(GENERATES, content_types=frozenset({"text", "image_url"}))
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -28,7 +30,7 @@ FIELDS = ["messages", "prompt", "input", "stream", "max_tokens", "stop", "tools"
 
 
 def route(body: object, *, path: str = "/invocations", attributes: str = "", fixed: str | None = None) -> str:
-    return choose_route(path, attributes, fixed, json.dumps(body).encode(), GENERATES)
+    return read_call(path, attributes, fixed, json.dumps(body).encode(), GENERATES).route
 
 
 def test_attribute_before_fixed_route_before_body() -> None:
@@ -57,7 +59,8 @@ def test_what_the_engine_can_not_do_is_the_callers_mistake() -> None:
     image = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}
     with pytest.raises(BadRequest, match=r"must be one of text, got 'image_url'$"):
         route(image)
-    assert choose_route("/invocations", "", None, json.dumps(image).encode(), SEES) == "/v1/chat/completions"
+    call = read_call("/invocations", "", None, json.dumps(image).encode(), SEES)
+    assert call.route == "/v1/chat/completions"
 
 
 def test_an_assistants_message_may_be_without_content() -> None:
@@ -81,4 +84,4 @@ def test_any_object_is_either_routed_or_refused_with_a_status_below_500(body: An
 @given(st.binary())
 def test_bytes_that_say_nothing_are_refused(body: bytes) -> None:
     with pytest.raises(BadRequest):
-        choose_route("/v1/completions", "", None, body, GENERATES)
+        read_call("/v1/completions", "", None, body, GENERATES)

@@ -1,0 +1,13 @@
+"""See whether the container's adapter leaks: `python benchmarks/soak.py [MINUTES]`, 10 by default."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    root = Path(__file__).parents[1]
+    sys.path[:0] = [str(root / source) for source in (".", "constructs", "tools", "lambdas")]
+    from benchmarks.soak_run import main
+
+    sys.exit(main())
