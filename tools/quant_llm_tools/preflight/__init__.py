@@ -1,0 +1,1 @@
+"""`quantllm preflight`: asks, without changing anything, whether a deploy can succeed."""
