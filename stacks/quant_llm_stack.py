@@ -8,13 +8,17 @@ import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr
 from constructs import Construct
 
-from quant_llm.agency import AgencyConfig, ModelConfig, ModelLock
+from quant_llm.acknowledge import acknowledge_for_stack
+from quant_llm.agency import DEFAULT_P90_LATENCY_SECONDS, AgencyConfig, ModelConfig, ModelLock
+from quant_llm.catalogue import Placement, explained, place
 from quant_llm.engine_image import EngineImage
 from quant_llm.engines import BUILDS, container_environment
+from quant_llm.image_settings import ImageSettings
 from quant_llm.llm_endpoint import LlmEndpoint
 from quant_llm.model_artifact import ModelArtifact
 from quant_llm.model_bucket import ModelBucket
-from quant_llm.names import pascal_case
+from quant_llm.names import AGENCY_TAG, pascal_case
+from quant_llm.observability import Observability
 from quant_llm.repack import Repack
 
 
@@ -39,17 +43,24 @@ class QuantLlmStack(cdk.Stack):
             if agency.permissions_boundary is None
             else cdk.PermissionsBoundary.from_arn(agency.permissions_boundary),
         )
-        for key, value in {"agency": agency.agency, **agency.tags}.items():
+        acknowledge_for_stack(self)
+        placements = place(agency, locks)
+        for key, value in {AGENCY_TAG: agency.agency, **agency.tags}.items():
             cdk.Tags.of(self).add(key, value)
         self._images: dict[str, EngineImage] = {}
+        self._image_settings = ImageSettings.from_context(self.node)
         self._models = ModelBucket(self, "Models")
         self._repack = Repack(self, "Repack", bucket=self._models)
         cdk.CfnOutput(self, "ModelBucketName", value=self._models.bucket.bucket_name)
         for model in agency.models:
-            self._serve(agency, model, locks[model.name])
+            self._serve(agency, model, locks[model.name], placements[model.name])
+        Observability(self, "Observability", agency=agency, placements=placements)
 
-    def _serve(self, agency: AgencyConfig, model: ModelConfig, lock: ModelLock) -> None:
+    def _serve(self, agency: AgencyConfig, model: ModelConfig, lock: ModelLock, placement: Placement) -> None:
         scope = Construct(self, model.name)
+        if placement.choice is not None:
+            chosen = explained(agency, placement.choice)
+            cdk.Annotations.of(scope).add_info_v2("quant-llm:instance-type", chosen)
         artifact = ModelArtifact(scope, "Artifact", model=model, lock=lock, repack=self._repack)
         image, repository = self._image(scope, model)
         endpoint = LlmEndpoint(
@@ -58,12 +69,13 @@ class QuantLlmStack(cdk.Stack):
             name=agency.endpoint_name(model),
             model=model,
             artifact=artifact,
-            artifact_bytes=lock.total_bytes,
             image=image,
             environment=container_environment(model, lock),
-            # Who brings an image knows which driver it needs; the app knows it of its own.
-            ami=None if model.image else BUILDS[model.engine].ami_for(model.instance_type),
+            placement=placement,
             network=agency.network,
+            p90_latency_seconds=DEFAULT_P90_LATENCY_SECONDS
+            if agency.alarms is None
+            else agency.alarms.p90_latency_seconds,
         )
         repository.grant_pull(endpoint.role)
         title = pascal_case(model.name)
@@ -77,7 +89,11 @@ class QuantLlmStack(cdk.Stack):
         if model.engine not in self._images:
             build = BUILDS[model.engine]
             self._images[model.engine] = EngineImage(
-                self, f"Image-{build.folder}", build=build, key=self._models.key
+                self,
+                f"Image-{build.folder}",
+                build=build,
+                key=self._models.key,
+                settings=self._image_settings,
             )
         built = self._images[model.engine]
         return built.uri, built.repository

@@ -1,4 +1,4 @@
-"""A model behind a SageMaker real-time endpoint, with autoscaling."""
+"""A model behind a SageMaker real-time endpoint: autoscaled, and updated with a way back."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from collections.abc import Mapping
 import aws_cdk as cdk
 from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from quant_llm.acknowledge import acknowledge
-from quant_llm.agency import ModelConfig, NetworkConfig, ScalingConfig
+from quant_llm.agency import DEFAULT_P90_LATENCY_SECONDS, ModelConfig, NetworkConfig, ScalingConfig
+from quant_llm.catalogue import Placement
+from quant_llm.deployment import deployment_config
 from quant_llm.model_artifact import ModelArtifact
 from quant_llm.names import VARIANT_NAME
+from quant_llm.rollback_alarms import RollbackAlarms
 
-# SageMaker's bounds of both start-up timeouts, in seconds.
-_TIMEOUT_BOUNDS = (60, 3600)
+INSTANCE_STORE_IS_ENCRYPTED = (
+    "NIST.800.53.R5-SageMakerEndpointConfigurationKMSKeyConfigured",
+    "The model lies on the instance's own NVMe disks, which the hardware encrypts with keys that end with "
+    "the instance. SageMaker refuses a key of ours for such types.",
+)
 
 
 class LlmEndpoint(Construct):
@@ -26,8 +33,8 @@ class LlmEndpoint(Construct):
     change and the endpoint moves over to the new ones.
 
     `image` is the container's URI, `environment` what the container is told (see
-    `quant_llm_serving.environment`), `artifact_bytes` the size of all files, for the start-up timeouts, `ami`
-    the version of SageMaker's AMI, which brings the GPU's driver; without it SageMaker chooses.
+    `quant_llm_serving.environment`), `placement` what the catalogue made of the model: instance type, machine
+    image, disk and timeouts. An update whose p90 latency is above `p90_latency_seconds` is taken back.
     """
 
     def __init__(
@@ -38,17 +45,17 @@ class LlmEndpoint(Construct):
         name: str,
         model: ModelConfig,
         artifact: ModelArtifact,
-        artifact_bytes: int,
         image: str,
         environment: Mapping[str, str],
-        ami: str | None,
+        placement: Placement,
         network: NetworkConfig | None,
+        p90_latency_seconds: float = DEFAULT_P90_LATENCY_SECONDS,
     ) -> None:
         super().__init__(scope, construct_id)
         self.endpoint_name = name
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
         _grant_hosting(self.role, name)
-        artifact.bucket.grant_read_model(self.role, model.name)
+        artifact.bucket.grant_read_model(self.role, model.name, lists=artifact.is_prefix)
         if network is not None:
             _grant_network_interfaces(self.role)
 
@@ -58,7 +65,10 @@ class LlmEndpoint(Construct):
             execution_role_arn=self.role.role_arn,
             enable_network_isolation=True,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=image, model_data_url=artifact.url, environment=dict(environment)
+                image=image,
+                model_data_url=None if artifact.is_prefix else artifact.url,
+                model_data_source=_files_under(artifact.url) if artifact.is_prefix else None,
+                environment=dict(environment),
             ),
             vpc_config=None
             if network is None
@@ -72,21 +82,35 @@ class LlmEndpoint(Construct):
         configuration = sagemaker.CfnEndpointConfig(
             self,
             "Configuration",
+            kms_key_id=self._volume_key(artifact.bucket.key, placement),
             production_variants=[
                 sagemaker.CfnEndpointConfig.ProductionVariantProperty(
                     variant_name=VARIANT_NAME,
                     model_name=hosted.attr_model_name,
-                    instance_type=model.instance_type,
+                    instance_type=placement.instance_type,
                     initial_instance_count=model.scaling.min,
                     initial_variant_weight=1,
-                    inference_ami_version=ami,
-                    container_startup_health_check_timeout_in_seconds=_startup_seconds(artifact_bytes),
-                    model_data_download_timeout_in_seconds=_download_seconds(artifact_bytes),
+                    inference_ami_version=placement.ami,
+                    volume_size_in_gb=placement.volume_gb,
+                    container_startup_health_check_timeout_in_seconds=placement.startup_seconds,
+                    model_data_download_timeout_in_seconds=placement.download_seconds,
                     routing_config=sagemaker.CfnEndpointConfig.RoutingConfigProperty(
                         routing_strategy="LEAST_OUTSTANDING_REQUESTS"
                     ),
                 )
             ],
+        )
+        if placement.why is not None:
+            configuration.add_metadata("InstanceTypeChosen", placement.why)
+        if placement.instance_store:
+            acknowledge(configuration, *INSTANCE_STORE_IS_ENCRYPTED)
+        rollback = RollbackAlarms(
+            self,
+            "Rollback",
+            endpoint_name=name,
+            configuration_name=configuration.attr_endpoint_config_name,
+            p90_latency_seconds=p90_latency_seconds,
+            role=self.role,
         )
         self.endpoint = sagemaker.CfnEndpoint(
             self,
@@ -95,8 +119,24 @@ class LlmEndpoint(Construct):
             endpoint_config_name=configuration.attr_endpoint_config_name,
             # Without this each update sets the instance count back to the configuration's.
             retain_all_variant_properties=True,
+            deployment_config=deployment_config(model, placement, rollback.alarms),
         )
+        self.endpoint.node.add_dependency(rollback)
         self._scale(model.scaling, model.concurrency)
+
+    def _volume_key(self, key: kms.IKey, placement: Placement) -> str | None:
+        """The ARN of the agency's key for the volume that SageMaker attaches, if it attaches one."""
+        if placement.instance_store is not False:
+            return None
+        key.grant(self.role, "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext")
+        self.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["kms:CreateGrant"],
+                resources=[key.key_arn],
+                conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+            )
+        )
+        return key.key_arn
 
     def _scale(self, scaling: ScalingConfig, concurrency: int) -> None:
         target = autoscaling.ScalableTarget(
@@ -153,19 +193,13 @@ class LlmEndpoint(Construct):
         )
 
 
-def _download_seconds(artifact_bytes: int) -> int:
-    """Seconds to fetch and unpack: 5 minutes and 20 s a GB (50 MB/s), within SageMaker's bounds."""
-    return _bounded(300 + artifact_bytes // 50_000_000)
-
-
-def _startup_seconds(artifact_bytes: int) -> int:
-    """Seconds to the first healthy ping: 5 minutes and 10 s a GB (100 MB/s, disk to GPU), so bounded too."""
-    return _bounded(300 + artifact_bytes // 100_000_000)
-
-
-def _bounded(seconds: int) -> int:
-    lowest, highest = _TIMEOUT_BOUNDS
-    return max(lowest, min(highest, seconds))
+def _files_under(url: str) -> sagemaker.CfnModel.ModelDataSourceProperty:
+    """A model whose files SageMaker takes as they are, where an archive would be unpacked."""
+    return sagemaker.CfnModel.ModelDataSourceProperty(
+        s3_data_source=sagemaker.CfnModel.S3DataSourceProperty(
+            s3_uri=url, s3_data_type="S3Prefix", compression_type="None"
+        )
+    )
 
 
 def _grant_hosting(role: iam.Role, endpoint_name: str) -> None:

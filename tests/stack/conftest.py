@@ -26,15 +26,16 @@ def context() -> dict[str, Any]:
     return flags
 
 
-def make_stack(path: Path) -> QuantLlmStack:
+def make_stack(path: Path, **more: object) -> QuantLlmStack:
+    """The stack of the agency file at `path`; `more` is added to the context of cdk.json."""
     agency = load_supported_agency(path)
     return QuantLlmStack(
-        cdk.App(context=context()), agency.stack_name, agency=agency, locks=locked(agency, path)
+        cdk.App(context=context() | more), agency.stack_name, agency=agency, locks=locked(agency, path)
     )
 
 
-def template_of(path: Path) -> Template:
-    return Template.from_stack(make_stack(path))
+def template_of(path: Path, **more: object) -> Template:
+    return Template.from_stack(make_stack(path, **more))
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +63,23 @@ def changed_template(tmp_path: Path) -> Callable[..., Template]:
         return template_of(path)
 
     return make
+
+
+def health_file(directory: Path, *changes: tuple[str, str]) -> Path:
+    """The example that says everything, without its models that are not supported yet; `changes` on top."""
+    text = (FIXTURES / "health.yaml").read_text().partition("  - name: codellama-34b")[0]
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = directory / "health.yaml"
+    path.write_text(text)
+    (directory / "health.lock.json").write_text((FIXTURES / "health.lock.json").read_text())
+    return path
+
+
+@pytest.fixture(scope="session")
+def health_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return template_of(health_file(tmp_path_factory.mktemp("health")))
 
 
 def agency_of(path: Path) -> AgencyConfig:

@@ -14,12 +14,19 @@ from quant_llm.paths import ROOT
 from quant_llm_repack import records
 
 LOCK = AgencyLock.read(ROOT / "agencies" / "default.lock.json").models["smollm2-135m"]
+# The default agency's model as files.
+AS_PREFIX = (("    engine: llama.cpp\n", "    engine: llama.cpp\n    artifact: s3-prefix\n"),)
 
 
 def only(template: Template, kind: str) -> dict[str, Any]:
     (resource,) = template.find_resources(kind).values()
     properties: dict[str, Any] = resource["Properties"]
     return properties
+
+
+def waits(template: Template, kind: str) -> dict[str, dict[str, Any]]:
+    """The resources of a kind that belong to the models' artifacts, by logical id."""
+    return {name: dict(made) for name, made in template.find_resources(kind).items() if "Artifact" in name}
 
 
 def statements(template: Template, role_part: str) -> list[dict[str, Any]]:
@@ -123,35 +130,75 @@ class TestModelArtifact:
         self, default_template: Template
     ) -> None:
         (started_id,) = default_template.find_resources("Custom::ModelArtifact")
-        ((published_id, published),) = default_template.find_resources(
-            "AWS::CloudFormation::WaitCondition"
-        ).items()
+        ((published_id, published),) = waits(default_template, "AWS::CloudFormation::WaitCondition").items()
         (model,) = default_template.find_resources("AWS::SageMaker::Model").values()
         assert started_id in published["DependsOn"]
         assert published_id in model["DependsOn"]
         url = json.dumps(model["Properties"]["PrimaryContainer"]["ModelDataUrl"])
         assert only(default_template, "Custom::ModelArtifact")["Key"] in url
 
+    def test_model_of_a_prefix_takes_the_files_as_they_are(
+        self, changed_template: Callable[..., Template]
+    ) -> None:
+        template = changed_template(*AS_PREFIX)
+        asked = only(template, "Custom::ModelArtifact")
+        assert asked["Key"] == f"models/smollm2-135m/{LOCK.digest}/files/"
+        container = only(template, "AWS::SageMaker::Model")["PrimaryContainer"]
+        assert "ModelDataUrl" not in container
+        source = container["ModelDataSource"]["S3DataSource"]
+        assert (source["S3DataType"], source["CompressionType"]) == ("S3Prefix", "None")
+        assert source["S3Uri"]["Fn::Join"][1][-1] == f"/{asked['Key']}"
+        (output,) = template.find_outputs("Smollm2135mModelDataUrl").values()
+        assert output["Value"] == source["S3Uri"]
+
+    def test_another_format_is_waited_for_anew(
+        self, default_template: Template, changed_template: Callable[..., Template]
+    ) -> None:
+        ((before,), (after,)) = (
+            [
+                name
+                for name in template.find_resources("AWS::CloudFormation::WaitCondition")
+                if "Artifact" in name
+            ]
+            for template in (default_template, changed_template(*AS_PREFIX))
+        )
+        assert before != after
+
+    def test_model_of_a_prefix_may_list_its_own_artifacts_only(
+        self, default_template: Template, changed_template: Callable[..., Template]
+    ) -> None:
+        def lists(template: Template) -> list[dict[str, Any]]:
+            granted = statements(template, "smollm2135mEndpointRole")
+            return [each for each in granted if "s3:ListBucket" in actions(each)]
+
+        assert lists(default_template) == []
+        (statement,) = lists(changed_template(*AS_PREFIX))
+        assert statement["Condition"] == {"StringLike": {"s3:prefix": "models/smollm2-135m/*"}}
+
+    def test_repack_has_the_same_permissions_for_either_format(
+        self, default_template: Template, changed_template: Callable[..., Template]
+    ) -> None:
+        of_archive = statements(default_template, "RepackFunctionRole")
+        assert statements(changed_template(*AS_PREFIX), "RepackFunctionRole") == of_archive
+
     def test_repack_may_take_longer_than_the_hour_of_a_custom_resource(
         self, default_template: Template
     ) -> None:
-        (handle_id,) = default_template.find_resources("AWS::CloudFormation::WaitConditionHandle")
-        assert only(default_template, "AWS::CloudFormation::WaitCondition") == {
-            "Handle": {"Ref": handle_id},
-            "Timeout": "43200",
-        }
+        (handle_id,) = waits(default_template, "AWS::CloudFormation::WaitConditionHandle")
+        (published,) = waits(default_template, "AWS::CloudFormation::WaitCondition").values()
+        assert published["Properties"] == {"Handle": {"Ref": handle_id}, "Timeout": "43200"}
         assert only(default_template, "Custom::ModelArtifact")["WaitHandle"] == {"Ref": handle_id}
 
     def test_new_weights_are_waited_for_anew(
         self, default_template: Template, justice_template: Template
     ) -> None:
-        waits = [
-            set(template.find_resources(f"AWS::CloudFormation::WaitCondition{kind}"))
+        ids = [
+            set(waits(template, f"AWS::CloudFormation::WaitCondition{kind}"))
             for template in (default_template, justice_template)
             for kind in ("", "Handle")
         ]
-        assert all(LOCK.digest[:16] in name for names in waits[:2] for name in names)
-        assert not any(LOCK.digest[:16] in name for names in waits[2:] for name in names)
+        assert all(LOCK.digest[:16] in name for names in ids[:2] for name in names)
+        assert not any(LOCK.digest[:16] in name for names in ids[2:] for name in names)
 
     def test_repack_can_write_artifacts_but_delete_nothing_except_its_notes(
         self, default_template: Template
@@ -188,55 +235,6 @@ class TestModelArtifact:
         assert copying["MaxConcurrency"] == int(variables["WORKERS"])
         # A null that is dropped on its way hands the results of the copies to the next task.
         assert copying["ResultPath"] is None
-
-
-class TestEngineImage:
-    def test_repository_is_immutable_scanned_and_encrypted(self, default_template: Template) -> None:
-        default_template.has_resource_properties(
-            "AWS::ECR::Repository",
-            {
-                "ImageTagMutability": "IMMUTABLE",
-                "ImageScanningConfiguration": {"ScanOnPush": True},
-                "EncryptionConfiguration": {"EncryptionType": "KMS", "KmsKey": Match.any_value()},
-            },
-        )
-
-    def test_build_and_custom_resource_name_the_same_tag(self, default_template: Template) -> None:
-        variables = {
-            variable["Name"]: variable["Value"]
-            for variable in only(default_template, "AWS::CodeBuild::Project")["Environment"][
-                "EnvironmentVariables"
-            ]
-        }
-        assert variables["DOCKERFILE"] == "llamacpp/Dockerfile"
-        assert variables["IMAGE_TAG"] == only(default_template, "Custom::EngineImage")["Tag"]
-
-    def test_model_runs_the_image_by_the_digest_that_was_built(self, default_template: Template) -> None:
-        (image_id,) = default_template.find_resources("Custom::EngineImage")
-        container = only(default_template, "AWS::SageMaker::Model")["PrimaryContainer"]
-        assert container["Image"] == {"Fn::GetAtt": [image_id, "ImageUri"]}
-
-    def test_every_end_of_a_build_is_answered(self, default_template: Template) -> None:
-        default_template.has_resource_properties(
-            "AWS::Events::Rule",
-            {
-                "EventPattern": {
-                    "detail": {"build-status": ["SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT"]}
-                }
-            },
-        )
-
-    def test_build_starts_after_its_permissions_exist(self, default_template: Template) -> None:
-        (image,) = default_template.find_resources("Custom::EngineImage").values()
-        policies = [
-            logical_id
-            for logical_id, policy in default_template.find_resources("AWS::IAM::Policy").items()
-            if "Imagellamacpp" in logical_id
-        ]
-        rules = list(default_template.find_resources("AWS::Events::Rule"))
-        permissions = list(default_template.find_resources("AWS::Lambda::Permission"))
-        assert policies
-        assert set(policies + rules + permissions) <= set(image["DependsOn"])
 
 
 class TestEndpoint:

@@ -1,39 +1,68 @@
-"""cdk-nag's AwsSolutions rules: every finding is mended, or acknowledged where it arises with its reason."""
+"""cdk-nag's AwsSolutions and NIST 800-53 R5 rules: every finding is mended, or accepted with its reason."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 from pathlib import Path
-from typing import Any
 
-import aws_cdk as cdk
 import pytest
-from cdk_nag import AwsSolutionsChecks
 
-from quant_llm.agency import load_supported_agency, locked
-from stacks.quant_llm_stack import QuantLlmStack
-from tests.stack.conftest import DEFAULT, FIXTURES, context
+from tests.stack.conftest import DEFAULT, FIXTURES, health_file
+from tests.stack.security_exceptions import PAGE, Report, findings, page, report_of
 
 
-def findings(path: Path, outdir: Path, *, break_it: bool = False) -> list[str]:
-    app = cdk.App(outdir=str(outdir), context=context())
-    agency = load_supported_agency(path)
-    stack = QuantLlmStack(app, agency.stack_name, agency=agency, locks=locked(agency, path))
-    if break_it:
-        cdk.aws_sns.Topic(stack, "Open")
-    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    # A finding ends the synth; the report is written either way and says which.
-    with contextlib.suppress(RuntimeError):
-        app.synth()
-    report: dict[str, Any] = json.loads((outdir / "validation-report.json").read_text())
-    return [violation["ruleName"] for plugin in report["pluginReports"] for violation in plugin["violations"]]
+def changed(directory: Path, *changes: tuple[str, str]) -> Path:
+    """The default agency with other text in its file."""
+    text = DEFAULT.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = directory / DEFAULT.name
+    path.write_text(text)
+    lock = DEFAULT.with_suffix(".lock.json")
+    (directory / lock.name).write_text(lock.read_text())
+    return path
 
 
-@pytest.mark.parametrize("path", [DEFAULT, FIXTURES / "justice.yaml"], ids=lambda path: path.stem)
-def test_no_security_finding_is_left_open(path: Path, tmp_path: Path) -> None:
-    assert findings(path, tmp_path) == []
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
+    """Of the default agency, and of the one that asks for most."""
+    directory = tmp_path_factory.mktemp("reports")
+    return [report_of(path, directory / f"{path.stem}-out") for path in (DEFAULT, health_file(directory))]
 
 
-def test_finding_that_is_not_acknowledged_is_seen(tmp_path: Path) -> None:
-    assert "AwsSolutions-SNS3" in findings(DEFAULT, tmp_path, break_it=True)
+def test_no_security_finding_is_left_open(reports: list[Report]) -> None:
+    assert [findings(report) for report in reports] == [[], []]
+
+
+def test_page_of_accepted_findings_is_current(reports: list[Report]) -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(reports), "run python -m tests.stack.security_exceptions"
+
+
+def test_no_security_finding_is_left_open_by_an_existing_image(tmp_path: Path) -> None:
+    assert findings(report_of(FIXTURES / "justice.yaml", tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(
+            ("    engine: llama.cpp\n", "    engine: llama.cpp\n    artifact: s3-prefix\n"), id="prefix"
+        ),
+        pytest.param(
+            (
+                "    instance_type: ml.g4dn.xlarge",
+                "    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/cpu:1\n"
+                "    instance_type: ml.c5.xlarge",
+            ),
+            id="volume",
+        ),
+        pytest.param(("scaling: {min: 1, max: 2}", "scaling: {min: 2, max: 4}"), id="rolling"),
+    ],
+)
+def test_no_security_finding_is_left_open_by_a_choice(change: tuple[str, str], tmp_path: Path) -> None:
+    assert findings(report_of(changed(tmp_path, change), tmp_path / "out")) == []
+
+
+def test_finding_that_is_not_accepted_is_seen(tmp_path: Path) -> None:
+    found = findings(report_of(DEFAULT, tmp_path, break_it=True))
+    assert {"AwsSolutions-SNS3", "NIST.800.53.R5-SNSEncryptedKMS"} <= set(found)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from quant_llm.paths import ROOT
+from tests.stack.conftest import health_file
 
 NODE_BIN = Path(sys.executable).parent
 
@@ -136,9 +137,10 @@ def test_one_agency_is_synthesised_alone(offline: dict[str, str], tmp_path: Path
 def test_template_is_clean_under_cfn_lint(offline: dict[str, str], tmp_path: Path, agencies: Path) -> None:
     for suffix in (".yaml", ".lock.json"):
         shutil.copy(ROOT / "tests" / "fixtures" / "agencies" / f"justice{suffix}", agencies)
+    health_file(agencies)  # with alarms and a budget
     assert synth(offline, tmp_path / "out", agencies_directory=str(agencies)).returncode == 0
     templates = [str(path) for path in sorted((tmp_path / "out").glob("*.template.json"))]
-    assert len(templates) == 2
+    assert len(templates) == 3
     linted = subprocess.run(
         [str(Path(sys.executable).parent / "cfn-lint"), "--", *templates],
         capture_output=True,

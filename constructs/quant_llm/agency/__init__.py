@@ -1,12 +1,15 @@
 """Agency files and their locks: what a person edits, what `quantllm lock` resolved, and what synth reads."""
 
 from quant_llm.agency.config import (
+    AUTO,
+    DEFAULT_P90_LATENCY_SECONDS,
     RESERVED_ENVIRONMENT,
     RESERVED_ENVIRONMENT_PREFIX,
     AgencyConfig,
     AlarmsConfig,
     Artifact,
     BudgetConfig,
+    Deployment,
     DeploymentEnvironment,
     Engine,
     ModelConfig,
@@ -25,12 +28,14 @@ from quant_llm.agency.files import (
     read_agency,
 )
 from quant_llm.agency.lock import AgencyLock, LockedFile, LockedSource, ModelLock, ModelShape
-from quant_llm.agency.locked import lock_path, locked, locked_source
-from quant_llm.agency.problems import AgencyFileError, Problem
+from quant_llm.agency.locked import current_locks, lock_path, locked, locked_source
+from quant_llm.agency.problems import AgencyFileError, Location, Problem
 from quant_llm.agency.schema import json_schema
 from quant_llm.agency.unsupported import unsupported
 
 __all__ = [
+    "AUTO",
+    "DEFAULT_P90_LATENCY_SECONDS",
     "RESERVED_ENVIRONMENT",
     "RESERVED_ENVIRONMENT_PREFIX",
     "AgencyConfig",
@@ -40,8 +45,10 @@ __all__ = [
     "AlarmsConfig",
     "Artifact",
     "BudgetConfig",
+    "Deployment",
     "DeploymentEnvironment",
     "Engine",
+    "Location",
     "LockedFile",
     "LockedSource",
     "ModelConfig",
@@ -53,6 +60,7 @@ __all__ = [
     "ScheduleConfig",
     "SourceConfig",
     "check_together",
+    "current_locks",
     "display_name",
     "find_agency_files",
     "json_schema",

@@ -35,6 +35,9 @@ TARGET_SHARE = 0.75
 MAX_TAGS = 40
 """AWS takes 50 tags a resource; the rest is left to the stack and to deployment tools."""
 
+DEFAULT_P90_LATENCY_SECONDS = 45.0
+"""SageMaker gives up on an answer that is not streamed after 60 s: at three quarters of that, act."""
+
 AUTO = "auto"
 """The `instance_type` that leaves the choice to the sizing."""
 
@@ -43,6 +46,8 @@ RESERVED_ENVIRONMENT: Mapping[str, str] = {
     "N_GPU_LAYERS": "all layers are on the GPU",
     "LLAMA_ARG_CTX_SIZE": "set `context_length`",
     "LLAMA_ARG_N_PARALLEL": "set `concurrency`",
+    "EXLLAMA_CONTEXT_LENGTH": "set `context_length`",
+    "EXLLAMA_MAX_BATCH_SIZE": "set `concurrency`",
 }
 """Variables of the container that the stack sets itself, and what to do in their place."""
 
@@ -57,6 +62,7 @@ RELATION = "relation"
 
 Engine = Literal["llama.cpp", "exllamav2", "vllm"]
 Artifact = Literal["model.tar.gz", "s3-prefix"]
+Deployment = Literal["rolling", "blue-green"]
 
 
 def _quoted_account(value: object) -> object:
@@ -97,6 +103,9 @@ Name = Annotated[Text, forms.NAME]
 TagKey = Annotated[Text, Field(min_length=1, max_length=128), AfterValidator(_tag_key)]
 TagValue = Annotated[Text, Field(max_length=256), AfterValidator(_tag_text)]
 Emails = Annotated[Items[Annotated[Text, forms.EMAIL]], Field(max_length=10)]
+InstanceTypeName = Annotated[
+    Text, OneOf(hosting_instance_types, "an instance type of SageMaker hosting (ml.…)")
+]
 EnvironmentName = Annotated[
     Text, Field(max_length=1024), forms.ENVIRONMENT_NAME, AfterValidator(_environment_name)
 ]
@@ -140,10 +149,14 @@ class BudgetConfig(_Frozen):
 
 
 class AlarmsConfig(_Frozen):
-    """Who hears of alarms."""
+    """Alarms of each endpoint, who hears of them, and a dashboard of the agency."""
 
     notify: Emails
-    """Email addresses, at most 10."""
+    """Email addresses, at most 10. Each gets a message to confirm first."""
+
+    p90_latency_seconds: Annotated[Number, Field(gt=0, le=480)] = DEFAULT_P90_LATENCY_SECONDS
+    """Seconds that nine of ten answers must not take longer than. Default: 45, three quarters of the 60 s
+    after which SageMaker gives up on an answer that is not streamed."""
 
 
 class SourceConfig(_Frozen):
@@ -201,6 +214,11 @@ class ScalingConfig(_Frozen):
     schedule: tuple[ScheduleConfig, ...] = ()
     """Changes of `min` and `max` by the clock. Default: none."""
 
+    @property
+    def least(self) -> int:
+        """The number of instances that there always are, whatever the schedule says."""
+        return min([self.min, *(entry.min for entry in self.schedule)])
+
     def target(self, concurrency: int) -> float:
         """Requests at a time per instance to aim at, for a model that serves `concurrency` of them."""
         return TARGET_SHARE * concurrency if self.target_concurrency is None else self.target_concurrency
@@ -240,6 +258,11 @@ class ModelConfig(_Frozen):
     scaling: ScalingConfig = ScalingConfig(min=1, max=1)
     """How many instances. Default: one, always."""
 
+    deployment: Annotated[Deployment, OneOf(lambda: get_args(Deployment))] | None = None
+    """How an update replaces the instances: rolling, half of them at a time, which needs at least two at all
+    times; or blue-green, all of the new ones beside the old ones. Default: rolling where there are always two
+    or more, else blue-green, which for one instance is the same."""
+
     environment: Annotated[
         dict[EnvironmentName, Annotated[Text, Field(max_length=1024)]], Field(max_length=80)
     ] = {}
@@ -268,7 +291,12 @@ class AgencyConfig(_Frozen):
     """Monthly budget with notices. Default: none."""
 
     alarms: AlarmsConfig | None = None
-    """Notices of alarms. Default: nobody is told."""
+    """Alarms of the endpoints with notices, and a dashboard. Default: none; the alarms that take a bad update
+    back are there either way."""
+
+    quotas: dict[InstanceTypeName, Annotated[Whole, Field(ge=0)]] = {}
+    """Instances of each type that the account may have for endpoints, by AWS Service Quotas: more are refused
+    before a deploy. Default: nothing is checked."""
 
     models: Items[ModelConfig]
     """The agency's models, one endpoint each."""
@@ -307,3 +335,9 @@ class AgencyConfig(_Frozen):
     def problem(self, location: Location, message: str) -> Problem:
         """A problem with the value at a location, with its line when a file was read."""
         return self._document.problem(location, message)
+
+    def wrong(
+        self, location: Location, got: object, expected: str, *, nearest: str | None = None, hint: str = ""
+    ) -> Problem:
+        """A problem that reads 'got …, expected …; <hint>'."""
+        return self._document.wrong(location, expected, nearest, got=repr(got), hint=hint)

@@ -107,10 +107,15 @@ class Document:
         *,
         got: str | None = None,
         at_key: bool = False,
+        hint: str = "",
     ) -> Problem:
-        """A problem that reads 'got …, expected …; did you mean …?'; `got` is as written unless given."""
+        """A problem that reads 'got …, expected …; did you mean …?'.
+
+        `got` is as written unless given, and `hint` takes the place of the question.
+        """
         got = self.written(location) if got is None else got
-        message = f"got {got}, expected {expected}" + (f"; did you mean {nearest!r}?" if nearest else "")
+        hint = hint or (f"did you mean {nearest!r}?" if nearest else "")
+        message = f"got {got}, expected {expected}" + (f"; {hint}" if hint else "")
         place = self.key_place(location) if at_key else self.place(location)
         return problem_at(self.file, place, location, message, got=got, expected=expected, nearest=nearest)
 

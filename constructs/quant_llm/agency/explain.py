@@ -68,9 +68,19 @@ def _problem(document: Document, details: ErrorDetails) -> Problem:
     if kind not in _EXPECTED:
         return document.problem(location, details["msg"])
     expected = _EXPECTED[kind].format(**context)
-    if kind in ("int_type", "float_type") and re.fullmatch(r"'\d+(\.\d+)?'", got):
-        expected += " without quotes"
-    return document.wrong(location, expected, got=got, at_key=at_key)
+    meant = _without_unit(got) if kind in ("int_type", "float_type") else None
+    if meant and f"'{meant}'" == got:
+        return document.wrong(location, f"{expected} without quotes", got=got, at_key=at_key)
+    return document.wrong(location, expected, meant, got=got, at_key=at_key)
+
+
+def _without_unit(written: str) -> str | None:
+    """The number in text such as `'8k'`, `'30m'` or `'$6,000'`; in the binary thousands of contexts."""
+    found = re.fullmatch(r"'\$?(\d+(?:,\d{3})*(?:\.\d+)?) ?([a-zA-Z]*)'", written)
+    if not found:
+        return None
+    number = found[1].replace(",", "")
+    return str(int(float(number) * 1024)) if found[2] in ("k", "K") else number
 
 
 def _unknown_field(document: Document, location: Location) -> Problem:

@@ -45,7 +45,9 @@ class ModelShape(_Frozen):
     """The dimensions that the sizing needs, read from the GGUF or safetensors header and config.json.
 
     `bits_per_weight` is bytes of the weight files x 8 / `parameters`, embeddings and scales included.
-    `context_length` is the longest that the model was trained for, in tokens.
+    `context_length` is the longest that the model was trained for, in tokens. `separate_embedding_bytes` is
+    the size of the token embedding in safetensors files that have an output layer of its own; 0 when the two
+    share their weights, and for GGUF.
     """
 
     format: Literal["gguf", "safetensors", "exl2"]
@@ -60,6 +62,7 @@ class ModelShape(_Frozen):
     embedding_size: Annotated[int, Field(gt=0)]
     vocabulary_size: Annotated[int, Field(gt=0)]
     context_length: Annotated[int, Field(gt=0)]
+    separate_embedding_bytes: Annotated[int, Field(ge=0, exclude_if=lambda size: size == 0)] = 0
 
 
 class ModelLock(_Frozen):

@@ -52,6 +52,24 @@ def locked(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:
     return {model.name: lock.models[model.name] for model in agency.models}
 
 
+def current_locks(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:
+    """The locks that are of what the file at `path` says now, by model name; the others are left out.
+
+    QuantLlmError when there is a lock file that can't be read.
+    """
+    file = lock_path(path)
+    if not file.exists():
+        return {}
+    lock = AgencyLock.read(file)
+    return {
+        model.name: lock.models[model.name]
+        for model in agency.models
+        if lock.agency == agency.agency
+        and model.name in lock.models
+        and not _differences(locked_source(model.source), lock.models[model.name].source)
+    }
+
+
 def _differences(now: LockedSource, then: LockedSource) -> list[tuple[str, object, object]]:
     return [
         (field, getattr(now, field), getattr(then, field))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from quant_llm.agency.aws_names import regions
+from quant_llm.agency.aws_names import REGIONS_WITHOUT_BUDGETS, regions
 from quant_llm.agency.problems import HIDDEN, Location, looks_like_secret
 
 _T = TypeVar("_T")
@@ -19,6 +19,9 @@ MAX_ENDPOINT_NAME = 63
 
 MAX_LLAMA_CPP_SEQUENCES = 256
 """Sequences that llama.cpp decodes at a time (LLAMA_MAX_SEQ in its src/llama-cparams.h)."""
+
+ROLLING_LEAST = 2
+"""The fewest instances of which half, the most that a batch of SageMaker's rolling update takes, is one."""
 
 _KEEP_AWAY = "no secret in the file: keep it in AWS Secrets Manager"
 
@@ -38,6 +41,7 @@ def relations(data: Any) -> Iterator[Relation]:
     yield from _secrets(data, ())
     yield from _tags(data)
     yield from _boundary(data)
+    yield from _budget(data)
     names: dict[str, int] = {}
     for index, model in enumerate(_get(data, list, "models") or ()):
         at = ("models", index)
@@ -45,6 +49,7 @@ def relations(data: Any) -> Iterator[Relation]:
         yield from _image(data, model, at)
         yield from _concurrency(model, at)
         yield from _scaling(model, at)
+        yield from _deployment(model, at)
 
 
 def _get(data: Any, kind: type[_T], *location: str | int) -> _T | None:
@@ -106,6 +111,13 @@ def _boundary(data: Any) -> Iterator[Relation]:
         yield Relation(("permissions_boundary",), f"a policy of the agency's own account {account}")
 
 
+def _budget(data: Any) -> Iterator[Relation]:
+    region = _get(data, str, "environment", "region")
+    if region in REGIONS_WITHOUT_BUDGETS and _get(data, dict, "budget") is not None:
+        expected = f"no budget in {region}, whose CloudFormation has none: make one for the tag by hand"
+        yield Relation(("budget",), expected)
+
+
 def _model_name(data: Any, model: Any, at: Location, names: dict[str, int]) -> Iterator[Relation]:
     agency, name = _get(data, str, "agency"), _get(model, str, "name")
     if not name:
@@ -161,6 +173,20 @@ def _scaling(model: Any, at: Location) -> Iterator[Relation]:
         first = moments.setdefault(moment, index)
         if None not in moment and first != index:
             yield Relation((*entry_at, "cron"), f"a moment of its own: schedule[{first}] has this one")
+
+
+def _deployment(model: Any, at: Location) -> Iterator[Relation]:
+    if _get(model, str, "deployment") != "rolling":
+        return
+    scaling = _get(model, dict, "scaling") or {"min": 1}
+    mins = [_get(entry, int, "min") for entry in (scaling, *(_get(scaling, list, "schedule") or ()))]
+    least = min((low for low in mins if low is not None), default=None)
+    if least is not None and least < ROLLING_LEAST:
+        expected = (
+            f"blue-green, or at least {ROLLING_LEAST} instances at all times, not {least}: "
+            "SageMaker rolls at most half of them at a time"
+        )
+        yield Relation((*at, "deployment"), expected, "blue-green")
 
 
 def _limits(scaling: Any, at: Location) -> Iterator[Relation]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from quant_llm.agency.config import AUTO, AgencyConfig
+from quant_llm.agency.config import AgencyConfig
 from quant_llm.agency.problems import Location, Problem
 
 _EACH: Final = -1
@@ -26,11 +26,11 @@ class _NotYet:
 
 
 _NOT_YET = (
-    _NotYet(("budget",), None, "leave it out"),
-    _NotYet(("alarms",), None, "leave it out"),
-    _NotYet(("models", _EACH, "engine"), ("exllamav2", "vllm"), "use llama.cpp with a GGUF of the model"),
-    _NotYet(("models", _EACH, "instance_type"), (AUTO,), "name a type, such as ml.g4dn.xlarge"),
-    _NotYet(("models", _EACH, "artifact"), ("s3-prefix",), "leave it out"),
+    _NotYet(
+        ("models", _EACH, "engine"),
+        ("vllm",),
+        "use llama.cpp with a GGUF of the model, or exllamav2 with its GPTQ or EXL2",
+    ),
     _NotYet(("models", _EACH, "scaling", "min"), (0,), "use 1 or more"),
     _NotYet(("models", _EACH, "scaling", "idle_minutes"), None, "leave it out"),
     _NotYet(("models", _EACH, "scaling", "schedule", _EACH, "min"), (0,), "use 1 or more"),

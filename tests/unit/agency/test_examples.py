@@ -17,14 +17,10 @@ from quant_llm.agency import (
 )
 
 HEALTH_NOT_YET = [
-    "10: budget: not supported yet: leave it out",
-    "11: alarms: not supported yet: leave it out",
-    "16: models[0].instance_type: 'auto' is not supported yet: name a type, such as ml.g4dn.xlarge",
-    "28: models[1].engine: 'exllamav2' is not supported yet: use llama.cpp with a GGUF of the model",
     "32: models[1].scaling.min: 0 is not supported yet: use 1 or more",
     "32: models[1].scaling.idle_minutes: not supported yet: leave it out",
-    "35: models[2].engine: 'vllm' is not supported yet: use llama.cpp with a GGUF of the model",
-    "37: models[2].artifact: 's3-prefix' is not supported yet: leave it out",
+    "35: models[2].engine: 'vllm' is not supported yet: use llama.cpp with a GGUF of the model, or "
+    "exllamav2 with its GPTQ or EXL2",
 ]
 
 

@@ -12,9 +12,10 @@ from quant_llm.agency import AgencyFileError, load_agency, read_agency
 TOKEN = "hf_" + "aB3dE6gH9j" * 3
 KEY_ID = "AKIA" + "IOSFODNN7EXAMPLE"
 
-AGENCY_FIELDS = "agency, environment, tags, permissions_boundary, network, budget, alarms, models"
+AGENCY_FIELDS = "agency, environment, tags, permissions_boundary, network, budget, alarms, quotas, models"
 MODEL_FIELDS = (
-    "name, source, engine, image, instance_type, artifact, context_length, concurrency, scaling, environment"
+    "name, source, engine, image, instance_type, artifact, context_length, concurrency, scaling, deployment, "
+    "environment"
 )
 BOUNDARY = "arn:aws:iam::123456789012:policy/Boundary"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/llama"
@@ -260,8 +261,33 @@ WRONG = [
     pytest.param(
         "context_length: 2048",
         "context_length: 8k",
-        "21: models[0].context_length: got '8k', expected a whole number",
+        "21: models[0].context_length: got '8k', expected a whole number; did you mean '8192'?",
         id="context length with a unit",
+    ),
+    pytest.param(
+        "      max: 2",
+        "      max: 2\n      idle_minutes: 30m",
+        "26: models[0].scaling.idle_minutes: got '30m', expected a whole number; did you mean '30'?",
+        id="minutes with a unit",
+    ),
+    pytest.param(
+        "models:",
+        "budget: {monthly_usd: '$6,000', notify: [ml@health.example]}\nmodels:",
+        "11: budget.monthly_usd: got '$6,000', expected a number; did you mean '6000'?",
+        id="dollars with their sign",
+    ),
+    pytest.param(
+        "models:",
+        "quotas: {ml.g4dn.xlarge: two}\nmodels:",
+        "11: quotas['ml.g4dn.xlarge']: got 'two', expected a whole number",
+        id="quota in words",
+    ),
+    pytest.param(
+        "models:",
+        "quotas: {g4dn.xlarge: 2}\nmodels:",
+        "11: quotas['g4dn.xlarge']: got 'g4dn.xlarge', expected an instance type of SageMaker hosting "
+        "(ml.…); did you mean 'ml.g4dn.xlarge'?",
+        id="quota of a type of EC2",
     ),
     pytest.param(
         "concurrency: 4",
@@ -441,6 +467,35 @@ WRONG = [
         "[a, b]: c\nmodels:",
         "1: got a list as a key, expected names as keys",
         id="list as a key",
+    ),
+]
+
+
+WRONG += [
+    pytest.param(
+        "    concurrency: 4",
+        "    concurrency: 4\n    deployment: canary",
+        "23: models[0].deployment: got 'canary', expected one of rolling, blue-green",
+        id="unknown way to deploy",
+    ),
+    pytest.param(
+        "    concurrency: 4",
+        "    concurrency: 4\n    deployment: rolling",
+        "23: models[0].deployment: got 'rolling', expected blue-green, or at least 2 instances at all times, "
+        "not 1: SageMaker rolls at most half of them at a time; did you mean 'blue-green'?",
+        id="rolling update of one instance",
+    ),
+    pytest.param(
+        "models:\n",
+        "alarms: {notify: [ops@moh.example], p90_latency_seconds: 481}\nmodels:\n",
+        "11: alarms.p90_latency_seconds: got 481, expected 480.0 or less",
+        id="latency that no answer can reach",
+    ),
+    pytest.param(
+        "models:\n",
+        "alarms: {}\nmodels:\n",
+        "11: alarms.notify: required field is missing",
+        id="alarms that tell nobody",
     ),
 ]
 

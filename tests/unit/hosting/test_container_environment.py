@@ -14,7 +14,7 @@ def environment(image: dict[str, str], model: dict[str, str]) -> dict[str, str]:
         model=model,
         directory=Path("/state/one"),
         scratch=Path("/short"),
-        packages=Path("/context/sagemaker"),
+        packages=[Path("/context/exllamav2"), Path("/context/sagemaker")],
         programs=Path("/state/bin"),
         region="ap-southeast-1",
         port=4711,

@@ -51,6 +51,27 @@ def test_variables_of_the_stack() -> None:
     assert not parameters.cont_batching
 
 
+def test_files_beside_the_model_and_what_is_done_with_them() -> None:
+    parameters = parsed(
+        "--lora",
+        "/m/a.gguf,/m/b.gguf",
+        LLAMA_ARG_SPEC_DRAFT_MODEL="/m/small.gguf",
+        LLAMA_ARG_SPEC_DRAFT_N_MAX="8",
+        LLAMA_ARG_SPEC_TYPE="draft-simple",
+        LLAMA_ARG_EMBEDDINGS="1",
+        LLAMA_ARG_POOLING="mean",
+    )
+    assert [(one.path, one.scale) for one in parameters.lora_adapters] == [("/m/a.gguf", 1), ("/m/b.gguf", 1)]
+    assert parameters.speculative.draft.mparams.path == "/m/small.gguf"
+    assert parameters.speculative.draft.n_max == 8
+    draft = xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE
+    assert draft in parameters.speculative.types
+    assert parameters.embedding
+    assert parameters.pooling_type == xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    with pytest.raises(UsageError, match="unknown speculative type: guess"):
+        parsed("--spec-type", "guess")
+
+
 def test_command_line_wins_over_the_environment() -> None:
     assert parsed("--ctx-size", "512", LLAMA_ARG_CTX_SIZE="8192").n_ctx == 512
 

@@ -1,4 +1,4 @@
-"""The model's archive: what tar makes of it, and how it fails."""
+"""The model's archive or files: what becomes of them, and how they fail."""
 
 from __future__ import annotations
 
@@ -121,3 +121,77 @@ def test_cancelled_download_ends_at_once(tmp_path: Path) -> None:
         fetch_model_data(
             cast(Any, FakeS3(archive(model=b"x"))), URL, tmp_path / "model", timeout=10, cancelled=cancelled
         )
+
+
+class FakeBucket:
+    """The objects of a bucket, by key, in pages of two."""
+
+    def __init__(self, objects: dict[str, bytes], *, pause: float = 0) -> None:
+        self.objects = objects
+        self.pause = pause
+
+    def get_paginator(self, operation: str) -> FakeBucket:
+        assert operation == "list_objects_v2"
+        return self
+
+    def paginate(self, *, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:
+        assert Bucket == "bucket"
+        found = [{"Key": key} for key in sorted(self.objects) if key.startswith(Prefix)]
+        for start in range(0, len(found), 2):
+            yield {"Contents": found[start : start + 2]}
+        yield {}
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
+        return {"Body": Body(self.objects[Key], self.pause)}
+
+
+def fetch_prefix(bucket: FakeBucket, directory: Path, timeout: float = 10) -> None:
+    fetch_model_data(
+        cast(Any, bucket), "s3://bucket/m/files/", directory, timeout=timeout, cancelled=threading.Event()
+    )
+
+
+def test_the_objects_under_a_prefix_become_files(tmp_path: Path) -> None:
+    objects = {
+        "m/files/config.json": b"{}",
+        "m/files/empty": b"",
+        "m/files/model.gguf": os.urandom(3_000_000),
+        "m/files/tokenizer/vocab.json": b"[]",
+        "m/files.manifest.json": b"beside it",
+    }
+    fetch_prefix(FakeBucket(objects), tmp_path / "model")
+    files = {
+        str(path.relative_to(tmp_path / "model")): path.read_bytes()
+        for path in (tmp_path / "model").rglob("*")
+        if path.is_file()
+    }
+    assert files == {
+        key.removeprefix("m/files/"): content
+        for key, content in objects.items()
+        if key.startswith("m/files/")
+    }
+    for path in (tmp_path / "model", *(tmp_path / "model").rglob("*")):
+        assert path.stat().st_mode & 0o222 == 0
+
+
+def test_a_prefix_with_nothing_under_it_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DeploymentFailed, match="Could not find model data at s3://bucket/m/files/"):
+        fetch_prefix(FakeBucket({"m/filesystem": b""}), tmp_path / "model")
+
+
+@pytest.mark.parametrize("key", ["m/files/../out", "m/files//x", "m/files/folder/", "m/files/./x"])
+def test_a_key_that_can_not_be_a_file_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(DeploymentFailed, match="can not be a file of the model"):
+        fetch_prefix(FakeBucket({key: b"x"}), tmp_path / "model")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("keys", [("a", "a/b"), ("a/b/c", "a/b")])
+def test_a_file_that_is_anothers_folder_is_refused(tmp_path: Path, keys: tuple[str, str]) -> None:
+    with pytest.raises(DeploymentFailed, match="clashes with another one"):
+        fetch_prefix(FakeBucket({f"m/files/{key}": b"x" for key in keys}), tmp_path / "model")
+
+
+def test_a_prefix_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    with pytest.raises(DeploymentFailed, match=r"timed out after 0\.3 seconds"):
+        fetch_prefix(FakeBucket({"m/files/a": bytes(8 << 20)}, pause=0.2), tmp_path / "model", timeout=0.3)

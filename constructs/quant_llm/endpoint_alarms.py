@@ -1,0 +1,110 @@
+"""The alarms of an endpoint that people hear of."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from quant_llm.endpoint_metrics import MICROSECONDS, EndpointMetrics
+from quant_llm.names import pascal_case
+from quant_llm.thresholds import (
+    CAPACITY_MINUTES,
+    ERROR_MINUTES,
+    ERROR_SHARE,
+    GPU_MEMORY_MINUTES,
+    GPU_MEMORY_PERCENT,
+    LATENCY_MINUTES,
+)
+
+_MINUTE = cdk.Duration.minutes(1)
+_FIVE_MINUTES = cdk.Duration.minutes(5)
+_ABOVE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
+_AT_LEAST = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+
+
+class EndpointAlarms(Construct):
+    """Errors, latency, no capacity left and full GPU memory of one endpoint.
+
+    `concurrency` is the number of requests that an instance serves at a time, `gpu_count` that of its GPUs; 0
+    where there are none or the catalogue doesn't know. `alarms` has them all.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        endpoint_name: str,
+        concurrency: int,
+        p90_latency_seconds: float,
+        gpu_count: int,
+        action: cloudwatch.IAlarmAction,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.metrics = EndpointMetrics(endpoint_name)
+        self._endpoint_name = endpoint_name
+        self._action = action
+        self.alarms: list[cloudwatch.Alarm] = []
+        bad, of = ERROR_MINUTES
+        self._alarm(
+            "errors",
+            f"more than {ERROR_SHARE * 100:g} % of the answers are 5xx, in {bad} of {of} minutes",
+            self.metrics.error_share(_MINUTE),
+            _ABOVE,
+            ERROR_SHARE,
+            of,
+            bad,
+        )
+        self._alarm(
+            "latency",
+            f"one in ten answers takes longer than {p90_latency_seconds:g} s, for {LATENCY_MINUTES} minutes",
+            self.metrics.model_latency("p90", _FIVE_MINUTES),
+            _ABOVE,
+            p90_latency_seconds * MICROSECONDS,
+            LATENCY_MINUTES // 5,
+        )
+        self._alarm(
+            "capacity",
+            f"every instance has had its {concurrency} requests or more at a time for {CAPACITY_MINUTES} "
+            "minutes: it is at its greatest number of instances, or AWS has no more of them",
+            self.metrics.concurrency("Minimum", _MINUTE),
+            _AT_LEAST,
+            concurrency,
+            CAPACITY_MINUTES,
+        )
+        if gpu_count:
+            self._alarm(
+                "gpu-memory",
+                f"GPU memory has been full to {GPU_MEMORY_PERCENT} % for {GPU_MEMORY_MINUTES} minutes",
+                self.metrics.gpu_memory("Maximum", _FIVE_MINUTES),
+                _AT_LEAST,
+                GPU_MEMORY_PERCENT * gpu_count,
+                GPU_MEMORY_MINUTES // 5,
+            )
+
+    def _alarm(
+        self,
+        name: str,
+        meaning: str,
+        metric: cloudwatch.IMetric,
+        operator: cloudwatch.ComparisonOperator,
+        threshold: float,
+        periods: int,
+        bad_periods: int | None = None,
+    ) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            pascal_case(name),
+            alarm_name=f"{self._endpoint_name}-{name}",
+            alarm_description=f"{self._endpoint_name}: {meaning}",
+            metric=metric,
+            comparison_operator=operator,
+            threshold=threshold,
+            evaluation_periods=periods,
+            datapoints_to_alarm=bad_periods,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(self._action)
+        alarm.add_ok_action(self._action)
+        self.alarms.append(alarm)

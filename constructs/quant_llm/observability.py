@@ -1,0 +1,58 @@
+"""What people see and hear of an agency's endpoints, as its file asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch_actions as actions
+from constructs import Construct
+
+from quant_llm.agency import AgencyConfig, AlarmsConfig
+from quant_llm.alarm_topic import AlarmTopic
+from quant_llm.budget import MonthlyBudget
+from quant_llm.catalogue import Placement, load_catalogue
+from quant_llm.dashboard import AgencyDashboard
+from quant_llm.endpoint_alarms import EndpointAlarms
+from quant_llm.names import AGENCY_TAG
+
+
+class Observability(Construct):
+    """Alarms, their topic and a dashboard for `alarms` in the agency file; a budget for `budget`.
+
+    Empty for a file with neither. `placements` has each model's instance type, by the model's name.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        agency: AgencyConfig,
+        placements: Mapping[str, Placement],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        if agency.alarms is not None:
+            self._watch(agency, agency.alarms, placements)
+        if agency.budget is not None:
+            MonthlyBudget(self, "Budget", budget=agency.budget, tag_key=AGENCY_TAG, tag_value=agency.agency)
+
+    def _watch(self, agency: AgencyConfig, alarms: AlarmsConfig, placements: Mapping[str, Placement]) -> None:
+        topic = AlarmTopic(
+            self, "Alarms", display_name=f"Alarms of the agency {agency.agency}", emails=alarms.notify
+        )
+        action = actions.SnsAction(topic.topic)
+        watched: dict[str, EndpointAlarms] = {}
+        for model in agency.models:
+            instance = load_catalogue().find(placements[model.name].instance_type)
+            watched[agency.endpoint_name(model)] = EndpointAlarms(
+                self,
+                model.name,
+                endpoint_name=agency.endpoint_name(model),
+                concurrency=model.concurrency,
+                p90_latency_seconds=alarms.p90_latency_seconds,
+                gpu_count=0 if instance is None else instance.gpu_count,
+                action=action,
+            )
+        AgencyDashboard(self, "Dashboard", name=agency.stack_name, endpoints=watched)
+        cdk.CfnOutput(self, "AlarmTopicArn", value=topic.topic.topic_arn)

@@ -1,0 +1,34 @@
+"""When an alarm of an endpoint goes off, each with its reason. docs/operations.md says the same to people.
+
+No alarm goes off for want of data: an endpoint that nobody calls is well.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ERROR_SHARE: Final = 0.05
+"""Share of answers with a 5xx status: clients' retries hide one in twenty, callers notice more."""
+
+ERROR_MINUTES: Final = (3, 5)
+"""Bad minutes, of how many: an instance that is replaced makes one or two, a fault makes every one."""
+
+LATENCY_MINUTES: Final = 15
+"""A prompt of the longest context, or a burst that scaling answers, is over before that."""
+
+CAPACITY_MINUTES: Final = 15
+"""Minutes with no slot free: a new instance has loaded its model by then, so no more of them are coming."""
+
+GPU_MEMORY_PERCENT: Final = 99
+"""Per cent of each GPU's memory: engines take theirs when they start, and what the sizing allows stays below.
+Above it the engine's next allocation fails."""
+
+GPU_MEMORY_MINUTES: Final = 15
+"""Longer than the change from one model to the next during an update."""
+
+BAKE_MINUTES: Final = 10
+"""Minutes that new instances serve under watch before old ones go: the five that the alarms look at, and as
+many for metrics to arrive. Each costs the instances that run twice."""
+
+ROLLBACK_LATENCY_MINUTES: Final = 5
+"""Slow minutes in a row that take an update back, half of the watch."""
