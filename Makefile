@@ -66,6 +66,10 @@ test: lint ## everything that CI runs
 	$(BIN)/python -m pytest
 .PHONY: test
 
+images: setup-dev ## build the images for CPUs and test the running containers (Debian packages, root: docs/images.md)
+	@tools/test_images.sh $(BIN)/python
+.PHONY: images
+
 faults: setup-dev ## 1,000 seeded runs of the repack with faults of the hub, S3 and the workers
 	$(BIN)/python -m tests.faults.run --runs 1000 --seed $(or $(SEED),0)
 .PHONY: faults

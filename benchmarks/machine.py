@@ -41,5 +41,6 @@ def _program_version(program: str) -> str:
     path = shutil.which(program)
     if path is None:
         return "not installed"
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    arguments = [] if program == "busybox" else ["--version"]
+    done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)  # noqa: S603
     return (done.stdout or done.stderr).partition("\n")[0]

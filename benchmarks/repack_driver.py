@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from quant_llm_lambda.retry import full_jitter
-from quant_llm_repack.state_machine import definition
+from quant_llm_repack.errors import UploadGoneError
+from quant_llm_repack.state_machine import RESTARTS, definition
 
 Invoke = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -67,16 +68,16 @@ def drive(
                     )
                 )
 
-    def copy(index: int, item: Mapping[str, Any], upload_id: str) -> None:
-        event = {"Task": "copy", **shared, "UploadId": upload_id, "Item": item, "Index": index}
+    def copy(index: int, item: Mapping[str, Any], upload_ids: Sequence[str | None]) -> None:
+        event = {"Task": "copy", **shared, "UploadIds": upload_ids, "Item": item, "Index": index}
         while not retried(event)["Done"]:
             continue
 
-    try:
+    def attempt() -> dict[str, Any]:
         plan = retried({"Task": "plan", **shared})
         with executor(workers) as pool:
             copies = [
-                pool.submit(copy, index, item, plan["UploadId"]) for index, item in enumerate(plan["Items"])
+                pool.submit(copy, index, item, plan["UploadIds"]) for index, item in enumerate(plan["Items"])
             ]
             try:
                 for each in copies:
@@ -84,7 +85,18 @@ def drive(
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        return retried({"Task": "finish", **shared, "UploadId": plan["UploadId"], "WaitHandle": wait_handle})
+        finish = {"Task": "finish", **shared, "UploadIds": plan["UploadIds"], "WaitHandle": wait_handle}
+        return retried(finish)
+
+    restarts = 0
+    try:
+        while True:
+            try:
+                return attempt()
+            except TaskFailed as error:
+                if error.error != UploadGoneError.__name__ or restarts == RESTARTS:
+                    raise
+                restarts += 1
     except TaskFailed as error:
         failed = {
             "Task": "fail",

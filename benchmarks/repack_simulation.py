@@ -1,8 +1,8 @@
 """140 files of 1 GB by 1, 10 and 100 workers on a virtual clock: how the work divides, not how fast code is.
 
-The function's true code makes true bytes; only its clock is simulated, and everything is smaller by 1,024:
-parts of one block, files of 1 GB / 1,024, and a network of 75 MB/s / 1,024 a worker in each direction. Times
-are those of the full size.
+The function's true code makes true bytes; only its clock is simulated, and everything is smaller by 128:
+parts of 8 blocks, files of 1 GB / 128, and a network of 75 MB/s / 128 a worker in each direction. Times are
+those of the full size.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from benchmarks.repack_driver import drive
+from quant_llm_repack.archive import BLOCK_BYTES
 from quant_llm_repack.deadline import Deadline
 from quant_llm_repack.edges import Edges
 from quant_llm_repack.hub import HubRepository
-from quant_llm_repack.plan import ArchivePlan
+from quant_llm_repack.plan import BLOCKS_PER_PART, ArchivePlan
 from quant_llm_repack.records import WORK_PREFIX
 from quant_llm_repack.request import ArtifactRequest, SourceFile
 from quant_llm_repack.tasks import run_task
@@ -35,9 +36,10 @@ FILE_BYTES = 1_000_000_000
 NETWORK_BYTES_PER_SECOND = 75e6  # of one worker in each direction
 HASH_BYTES_PER_SECOND = 1.6e9
 S3_SECONDS = 0.03  # until a small request is answered
-SCALE = 1024
+SCALE = 128
 
-_PART_BYTES = 65_535 * SCALE
+_BLOCKS_PER_PART = BLOCKS_PER_PART // SCALE
+_PART_BYTES = _BLOCKS_PER_PART * BLOCK_BYTES * SCALE
 _PATTERN = hashlib.shake_128(b"simulation").digest(FILE_BYTES // SCALE)
 
 
@@ -104,7 +106,7 @@ def virtual_seconds(workers: int, files: int = FILES) -> float:
         clock=lambda: scheduler.now,
         executor=scheduler.executor,
         environment={"WORKERS": str(workers)},
-        blocks_per_part=1,
+        blocks_per_part=_BLOCKS_PER_PART,
     )
     s3 = _S3(scheduler)
 
@@ -122,10 +124,7 @@ def virtual_seconds(workers: int, files: int = FILES) -> float:
                 sleep=scheduler.pause,
             )
         )
-    if (
-        s3.published_at is None
-        or len(s3.objects[request.key].body) != ArchivePlan(request.files).archive_bytes
-    ):
+    if s3.published_at is None or len(s3.objects[request.key].body) != ArchivePlan(request.files).total_bytes:
         raise ValueError("the simulated archive has another length than planned")
     return s3.published_at
 

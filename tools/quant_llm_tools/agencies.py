@@ -6,13 +6,14 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quant_llm.errors import QuantLlmError
 
 if TYPE_CHECKING:
-    from quant_llm.agency import Problem
+    from quant_llm.agency import AgencyConfig, Problem
 
 DEFAULT_DIRECTORY = Path("agencies")
 
@@ -23,8 +24,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser(
         "check",
-        help="check agency files, without network and lock",
-        description="Checks agency files, each alone and all against each other. Exit code 1 on any error.",
+        help="check agency files, without network",
+        description="Checks agency files, each alone and all against each other, and whether each model fits "
+        "its instances, of models that are locked. Exit code 1 on any error.",
     )
     check.add_argument(
         "paths",
@@ -40,13 +42,19 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    paths = agency_files(arguments.paths)
-    problems = _problems(paths)
+    checked = _checked(agency_files(arguments.paths))
     if arguments.json:
-        print(json.dumps(_document(problems), indent=2, ensure_ascii=False))
+        print(json.dumps(_document(checked), indent=2, ensure_ascii=False))
     else:
-        print(_text(problems))
-    return 1 if any(problems.values()) else 0
+        print(_text(checked))
+    return 1 if any(one.problems for one in checked.values()) else 0
+
+
+def agency_path(name: str) -> Path:
+    """The file of an agency that an argument names, by its name in ./agencies or by its path."""
+    path = Path(name)
+    is_name = path.name == name and not path.suffix and not path.exists()
+    return DEFAULT_DIRECTORY / f"{name}.yaml" if is_name else path
 
 
 def agency_files(paths: Sequence[Path]) -> list[Path]:
@@ -62,39 +70,81 @@ def agency_files(paths: Sequence[Path]) -> list[Path]:
     return list(files)
 
 
-def _problems(paths: Sequence[Path]) -> dict[str, list[Problem]]:
-    """The problems of each file by its name; those between files are with the later one."""
+@dataclass
+class _Checked:
+    """What is wrong with one file, and what its `auto` instance types come to."""
+
+    problems: list[Problem]
+    chosen: list[Problem]
+
+
+def _checked(paths: Sequence[Path]) -> dict[str, _Checked]:
+    """The result for each file by its name; problems between files are with the later one."""
     from quant_llm.agency import check_together, display_name, read_agency
 
     files = [read_agency(path) for path in paths]
-    problems = {display_name(file.path): [*file.problems, *file.not_supported] for file in files}
+    checked = {display_name(file.path): _Checked([*file.problems, *file.not_supported], []) for file in files}
+    for file in files:
+        if file.config is not None:
+            _check_fit(file.config, file.path, checked[display_name(file.path)])
     for problem in check_together(file.config for file in files if file.config):
-        problems[problem.file].append(problem)
-    return {
-        file: sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0))
-        for file, found in problems.items()
-    }
+        checked[problem.file].problems.append(problem)
+    for one in checked.values():
+        one.problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
+    return checked
 
 
-def _document(problems: dict[str, list[Problem]]) -> dict[str, Any]:
-    files = []
-    for file, found in problems.items():
-        listed = [
-            {key: value for key, value in dataclasses.asdict(one).items() if key != "file"} for one in found
-        ]
-        files.append({"file": file, "ok": not found, "problems": listed})
-    return {"files": files, "ok": not any(problems.values())}
+def _check_fit(agency: AgencyConfig, path: Path, checked: _Checked) -> None:
+    """Adds what the catalogue says: with the locks where they are current, else what needs none."""
+    from quant_llm.agency import AUTO, current_locks
+    from quant_llm.catalogue import check, choices, explained
+
+    try:
+        locks = current_locks(agency, path)
+    except QuantLlmError as error:
+        checked.problems.append(agency.problem((), str(error)))
+        locks = {}
+    checked.problems += check(agency, locks)
+    found = choices(agency, locks)
+    for index, model in enumerate(agency.models):
+        if model.name in found and found[model.name].chosen is not None:
+            message = explained(agency, found[model.name])
+            checked.chosen.append(agency.problem(("models", index, "instance_type"), message))
+        elif model.instance_type == AUTO and model.name not in found:
+            message = "auto is chosen once `quantllm lock` has been run"
+            checked.chosen.append(agency.problem(("models", index, "instance_type"), message))
 
 
-def _text(problems: dict[str, list[Problem]]) -> str:
+def _document(checked: dict[str, _Checked]) -> dict[str, Any]:
+    files = [
+        {
+            "file": file,
+            "ok": not one.problems,
+            "problems": [_listed(problem) for problem in one.problems],
+            "chosen": [
+                {"line": chosen.line, "field": chosen.field, "message": chosen.message}
+                for chosen in one.chosen
+            ],
+        }
+        for file, one in checked.items()
+    ]
+    return {"files": files, "ok": not any(one.problems for one in checked.values())}
+
+
+def _listed(problem: Problem) -> dict[str, Any]:
+    return {key: value for key, value in dataclasses.asdict(problem).items() if key != "file"}
+
+
+def _text(checked: dict[str, _Checked]) -> str:
     lines: list[str] = []
-    for file, found in problems.items():
-        lines.append(f"{file}: {_count(len(found), 'error') if found else 'ok'}")
-        lines += [str(problem) for problem in found]
-    total = sum(len(found) for found in problems.values())
-    wrong = sum(bool(found) for found in problems.values())
+    for file, one in checked.items():
+        lines.append(f"{file}: {_count(len(one.problems), 'error') if one.problems else 'ok'}")
+        lines += [str(problem) for problem in one.problems]
+        lines += [str(chosen) for chosen in one.chosen]
+    total = sum(len(one.problems) for one in checked.values())
+    wrong = sum(bool(one.problems) for one in checked.values())
     lines.append(
-        f"{_count(len(problems), 'file')}: {_count(total, 'error')}" + (f" in {wrong}" if wrong else "")
+        f"{_count(len(checked), 'file')}: {_count(total, 'error')}" + (f" in {wrong}" if wrong else "")
     )
     return "\n".join(lines)
 

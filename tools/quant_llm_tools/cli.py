@@ -15,6 +15,9 @@ from quant_llm.errors import QuantLlmError
 COMMANDS = (
     "quant_llm_tools.agencies",
     "quant_llm_tools.lock.command",
+    "quant_llm_tools.plan.command",
+    "quant_llm_tools.prices.command",
+    "quant_llm_tools.preflight.command",
     "quant_llm_tools.artifacts.command",
     "quant_llm_tools.invoke",
     "quant_llm_tools.local_aws.command",

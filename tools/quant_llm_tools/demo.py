@@ -161,7 +161,7 @@ class RepackProgress:
         record = json.loads(line)
         match record["event"]:
             case "repack.planned":
-                self._total = record["archive_bytes"]
+                self._total = record["artifact_bytes"]
                 return (
                     f"repack: {self._total:,} bytes in {record['parts']} parts, {record['workers']} workers"
                 )
@@ -171,7 +171,7 @@ class RepackProgress:
                 share = 100 * done / max(self._total, done)
                 return f"repack: {done:,} bytes ({share:.0f} %), {record['mb_per_second']:.0f} MB/s a worker"
             case "repack.finished":
-                return f"repack: {record['archive_bytes']:,} bytes published, every sha256 is the lock's"
+                return f"repack: {record['artifact_bytes']:,} bytes published, every sha256 is the lock's"
             case "repack.failed":
                 return f"repack failed: {record['reason']}"
         return ""
@@ -217,12 +217,17 @@ def served_context_length(sagemaker: Any, endpoint: str) -> int:
     return int(environment["LLAMA_ARG_CTX_SIZE"]) // int(environment["LLAMA_ARG_N_PARALLEL"])
 
 
-def sha256_of_object(s3: Any, url: str) -> str:
-    """Sha256 of an object, by `s3://bucket/key`, read in pieces."""
+def sha256_of_artifact(s3: Any, url: str) -> str:
+    """Sha256 of an object, by `s3://bucket/key`, or of all those under a prefix, one after the other."""
     bucket, _, key = url.removeprefix("s3://").partition("/")
+    keys = [key]
+    if key.endswith("/"):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+        keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
     digest = hashlib.sha256()
-    for piece in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(1 << 20):
-        digest.update(piece)
+    for each in keys:
+        for piece in s3.get_object(Bucket=bucket, Key=each)["Body"].iter_chunks(1 << 20):
+            digest.update(piece)
     return digest.hexdigest()
 
 
@@ -268,7 +273,7 @@ def demonstrate(narrator: Narrator, agency: AgencyConfig, aws: Mapping[str, str]
         "demo": "ok",
         "endpoint": endpoint,
         "model_data_url": model_data_url,
-        "artifact_sha256": sha256_of_object(session.client("s3", endpoint_url=url), model_data_url),
+        "artifact_sha256": sha256_of_artifact(session.client("s3", endpoint_url=url), model_data_url),
         "source_sha256": next(file.sha256 for file in lock.files if file.path.endswith(".gguf")),
         "completion_tokens": answer["usage"]["completion_tokens"],
         "update": stack["StackStatus"].startswith("UPDATE"),

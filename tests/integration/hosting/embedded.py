@@ -78,7 +78,8 @@ class EmbeddedAws:
         self,
         name: str,
         *,
-        url: str | None,
+        url: str | None = None,
+        source: Mapping[str, str] | None = None,
         image: str = FAKE_IMAGE,
         environment: Mapping[str, str] | None = None,
         **variant: Any,
@@ -87,6 +88,8 @@ class EmbeddedAws:
         container: dict[str, Any] = {"Image": image, "Environment": dict(environment or {})}
         if url is not None:
             container["ModelDataUrl"] = url
+        if source is not None:
+            container["ModelDataSource"] = {"S3DataSource": dict(source)}
         sagemaker = self.client("sagemaker")
         sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
         entry = {

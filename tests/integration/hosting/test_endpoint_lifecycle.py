@@ -90,6 +90,33 @@ def test_missing_model_data_fails_the_endpoint(aws: EmbeddedAws) -> None:
     assert description["FailureReason"] == "Could not find model data at s3://models/nothing/model.tar.gz."
 
 
+def test_files_under_a_prefix_are_the_model_as_they_are(aws: EmbeddedAws) -> None:
+    for name, content in {"model.gguf": b"weights", "sub/config.json": b"{}", "empty": b""}.items():
+        aws.put_object(content, f"m/files/{name}")
+    aws.put_object(b"{}", "m/files.manifest.json")
+    source = {"S3Uri": f"s3://{BUCKET}/m/files/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    assert aws.deploy("one", source=source)["EndpointStatus"] == "InService"
+    assert invoke(aws, "one")["files"] == {
+        "empty": ["0o444", ""],
+        "model.gguf": ["0o444", "weights"],
+        "sub/config.json": ["0o444", "{}"],
+    }
+
+
+def test_an_archive_may_be_named_as_a_data_source_too(aws: EmbeddedAws) -> None:
+    url = aws.put_model({"model.gguf": b"weights"})
+    source = {"S3Uri": url, "S3DataType": "S3Object", "CompressionType": "Gzip"}
+    assert aws.deploy("one", source=source)["EndpointStatus"] == "InService"
+    assert list(invoke(aws, "one")["files"]) == ["model.gguf"]
+
+
+def test_a_data_source_that_is_not_understood_fails_the_endpoint(aws: EmbeddedAws) -> None:
+    source = {"S3Uri": f"s3://{BUCKET}/m/files", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    description = aws.deploy("one", source=source)
+    assert description["EndpointStatus"] == "Failed"
+    assert "an S3Uri that ends in a slash" in description["FailureReason"]
+
+
 @pytest.mark.parametrize("content", [b"not an archive", b""], ids=["junk", "empty"])
 def test_corrupt_archive_fails_the_endpoint(aws: EmbeddedAws, content: bytes) -> None:
     description = aws.deploy("one", url=aws.put_object(content, "model.tar.gz"))
@@ -187,6 +214,28 @@ def test_update_keeps_the_instance_count_only_when_told_to(
     sagemaker.update_endpoint(EndpointName="one", EndpointConfigName="two", RetainAllVariantProperties=retain)
     (variant,) = aws.settle("one")["ProductionVariants"]
     assert (variant["DesiredInstanceCount"], variant["CurrentInstanceCount"]) == (expected, expected)
+
+
+def test_deployment_configuration_is_described_and_held_to_sagemakers_bounds(aws: EmbeddedAws) -> None:
+    aws.deploy("one", url=None)
+    aws.configure("two", url=None)
+    sagemaker = aws.client("sagemaker")
+
+    def update(batch: dict[str, object]) -> None:
+        policy = {"MaximumBatchSize": batch, "WaitIntervalInSeconds": 0}
+        sagemaker.update_endpoint(
+            EndpointName="one",
+            EndpointConfigName="two",
+            DeploymentConfig={"RollingUpdatePolicy": policy},
+        )
+
+    with pytest.raises(ClientError, match="MaximumBatchSize must be between 5% and 50%"):
+        update({"Type": "INSTANCE_COUNT", "Value": 1})
+    description = sagemaker.describe_endpoint(EndpointName="one")
+    assert (description["EndpointStatus"], description["EndpointConfigName"]) == ("InService", "one")
+    update({"Type": "CAPACITY_PERCENT", "Value": 50})
+    kept = aws.settle("one")["LastDeploymentConfig"]["RollingUpdatePolicy"]
+    assert kept["MaximumBatchSize"] == {"Type": "CAPACITY_PERCENT", "Value": 50}
 
 
 def test_endpoint_in_progress_refuses_update_and_delete(aws: EmbeddedAws) -> None:

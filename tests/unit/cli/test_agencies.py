@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from quant_llm.agency import read_agency
 from quant_llm_tools.cli import main
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "agencies"
@@ -25,13 +26,59 @@ def agencies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_all_files_are_checked_without_arguments(agencies: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["agencies", "check"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:3] == [
+    errors = [str(problem) for problem in read_agency(agencies / "health.yaml").not_supported]
+    count = f"{len(errors)} error{'s' * (len(errors) != 1)}"
+    assert errors
+    assert lines == [
         "agencies/default.yaml: ok",
-        "agencies/health.yaml: 8 errors",
-        "agencies/health.yaml:10: budget: not supported yet: leave it out",
+        f"agencies/health.yaml: {count}",
+        *errors,
+        "agencies/health.yaml:16: models[0].instance_type: auto is chosen once `quantllm lock` has been run",
+        "agencies/justice.yaml: ok",
+        f"3 files: {count} in 1",
     ]
-    assert lines[-2:] == ["agencies/justice.yaml: ok", "3 files: 8 errors in 1"]
-    assert len(lines) == 12
+
+
+def test_with_a_lock_the_choice_of_auto_is_told(agencies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(FIXTURES / "health.lock.json", agencies)
+    main(["agencies", "check", "agencies/health.yaml"])
+    line = capsys.readouterr().out.splitlines()[-2]
+    assert line.startswith(
+        "agencies/health.yaml:16: models[0].instance_type: auto is ml.g4dn.xlarge at about $1.03/h "
+        "(estimate) (weights 4.1 + KV cache 8.0 + "
+    )
+    assert ", then ml.g4dn.2xlarge at about $1.31/h (estimate), then ml.g4dn.4xlarge at " in line
+    _, document = check_json(capsys, "agencies/health.yaml")
+    (chosen,) = document["files"][0]["chosen"]
+    assert (chosen["line"], chosen["field"]) == (16, "models[0].instance_type")
+
+
+def test_with_a_lock_it_is_checked_whether_a_model_fits(
+    agencies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = agencies / "justice.yaml"
+    path.write_text(path.read_text().replace("concurrency: 4", "concurrency: 64"))
+    assert main(["agencies", "check", "agencies/justice.yaml"]) == 0
+    shutil.copy(FIXTURES / "justice.lock.json", agencies)
+    capsys.readouterr()
+    assert main(["agencies", "check", "agencies/justice.yaml"]) == 1
+    assert (
+        "models[0].instance_type: got 'ml.g4dn.xlarge', expected more GPU memory" in capsys.readouterr().out
+    )
+
+
+def test_a_stale_lock_is_as_none(agencies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(FIXTURES / "justice.lock.json", agencies)
+    path = agencies / "justice.yaml"
+    changed = path.read_text().replace("concurrency: 4", "concurrency: 64").replace("Q4_K_M", "Q8_0")
+    path.write_text(changed)
+    assert main(["agencies", "check", "agencies/justice.yaml"]) == 0
+
+
+def test_a_lock_that_cannot_be_read_is_told(agencies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (agencies / "default.lock.json").write_text("{")
+    assert main(["agencies", "check", "agencies/default.yaml"]) == 1
+    assert "agencies/default.lock.json: (the whole file): " in capsys.readouterr().out
 
 
 def test_good_files_are_well_without_a_lock(agencies: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,8 +114,9 @@ def test_json_has_each_file_and_each_problem(agencies: Path, capsys: pytest.Capt
                         "nearest": "llama.cpp",
                     }
                 ],
+                "chosen": [],
             },
-            {"file": "agencies/justice.yaml", "ok": True, "problems": []},
+            {"file": "agencies/justice.yaml", "ok": True, "problems": [], "chosen": []},
         ],
         "ok": False,
     }

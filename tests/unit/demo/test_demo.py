@@ -36,12 +36,12 @@ def test_repack_progress_adds_up_over_workers() -> None:
     def text(event: str, **fields: object) -> str:
         return progress.text(json.dumps({"event": f"repack.{event}", **fields}))
 
-    planned = text("planned", archive_bytes=1000, parts=3, workers=2)
+    planned = text("planned", artifact_bytes=1000, parts=3, workers=2)
     assert planned == "repack: 1,000 bytes in 3 parts, 2 workers"
     assert "100 bytes (10 %)" in text("progress", item=0, bytes_done=100, mb_per_second=12.4)
     assert "500 bytes (50 %)" in text("progress", item=1, bytes_done=400, mb_per_second=12.4)
     assert "600 bytes (60 %), 12 MB/s" in text("progress", item=0, bytes_done=200, mb_per_second=12.4)
-    assert "1,000 bytes published" in text("finished", archive_bytes=1000)
+    assert "1,000 bytes published" in text("finished", artifact_bytes=1000)
 
 
 def test_failed_repack_tells_its_reason() -> None:

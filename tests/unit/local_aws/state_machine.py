@@ -44,7 +44,12 @@ def hurried(part: Json) -> Json:
     }
 
 
-def start(definition: Json, given: Json = None, function: Function = lambda payload: payload) -> Execution:
+def start(
+    definition: Json,
+    given: Json = None,
+    function: Function = lambda payload: payload,
+    announce: Callable[[Execution], None] = lambda execution: None,
+) -> Execution:
     """Start a machine in tenths of seconds; every function that it names is `function`."""
 
     def invoke(name: str, payload: Json) -> Future[Answer]:
@@ -62,7 +67,13 @@ def start(definition: Json, given: Json = None, function: Function = lambda payl
         return future
 
     execution = Execution(
-        EXECUTION, MACHINE, "one", json.dumps(given or {}), ROLE, hurried(parsed(json.dumps(definition)))
+        EXECUTION,
+        MACHINE,
+        "one",
+        json.dumps(given or {}),
+        ROLE,
+        hurried(parsed(json.dumps(definition))),
+        announce,
     )
     # Full jitter would make the time of a retry a matter of chance.
     execution.start(Interpreter(invoke, spawn, jitter=lambda least, most: least), spawn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quant_llm.errors import QuantLlmError
+from quant_llm.names import artifact_key
 from quant_llm_tools.lock.selection import HubFile, human_bytes, select_files, weight_files
 
 
@@ -179,6 +180,7 @@ def test_weight_files_are_told_from_the_rest() -> None:
         ("a\0m.gguf", "control character"),
         ("x" * 251 + ".gguf", "longer than 255 bytes"),
         ("ü" * 126 + ".gguf", "longer than 255 bytes"),
+        ("folder/" * 126 + "m.gguf", "longer than 882 bytes"),
     ],
 )
 def test_name_that_an_archive_cannot_carry_is_refused(path: str, reason: str) -> None:
@@ -188,6 +190,13 @@ def test_name_that_an_archive_cannot_carry_is_refused(path: str, reason: str) ->
 
 def test_name_of_255_bytes_is_taken() -> None:
     assert select("llama.cpp", ["x" * 250 + ".gguf"])
+
+
+def test_the_longest_path_fits_into_a_key_of_the_longest_names() -> None:
+    path = f"{'f' * 255}/{'g' * 255}/{'h' * 255}/{'m' * (882 - 3 * 256 - 5)}.gguf"
+    assert len(path) == 882
+    assert select("llama.cpp", [path])
+    assert len(artifact_key("n" * 63, "d" * 64, "s3-prefix") + path) == 1024
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.models import FakeEndpoint, FakeEndpointConfig, Model, SageMakerModelBackend
 from moto.sagemaker.responses import SageMakerResponse
 
+from quant_llm_tools.local_aws import hosting_deployment
 from quant_llm_tools.local_aws.hosting_endpoint import HostedEndpoint, in_parallel
 from quant_llm_tools.local_aws.hosting_settings import HostingSettings
 from quant_llm_tools.local_aws.waiting import WAITERS, ResourceFailed
@@ -40,6 +41,7 @@ _CONFIGURATION_FIELDS = {
 
 _moto_create_model = SageMakerModelBackend.create_model
 _moto_create_endpoint_config = SageMakerModelBackend.create_endpoint_config
+_moto_respond_create_endpoint = SageMakerResponse.create_endpoint
 _moto_respond_create_model = SageMakerResponse.create_model
 _moto_respond_create_endpoint_config = SageMakerResponse.create_endpoint_config
 
@@ -196,6 +198,9 @@ def _existing(backend: SageMakerModelBackend, name: str) -> HostedEndpoint:
 def _respond_update_endpoint(response: SageMakerResponse) -> ActionResult:
     backend = response.sagemaker_backend
     endpoint = _existing(backend, response._get_param("EndpointName"))
+    deployment = response._get_param("DeploymentConfig")
+    if deployment is not None:
+        hosting_deployment.check(deployment, endpoint.instances)
     endpoint.redeploy(
         backend.describe_endpoint_config(response._get_param("EndpointConfigName")),
         retain=bool(response._get_param("RetainAllVariantProperties")),
@@ -204,7 +209,16 @@ def _respond_update_endpoint(response: SageMakerResponse) -> ActionResult:
             for item in response._get_param("ExcludeRetainedVariantProperties") or []
         ],
     )
+    endpoint.deployment_config = deployment
     return ActionResult({"EndpointArn": endpoint.arn})
+
+
+def _respond_create_endpoint(response: SageMakerResponse) -> ActionResult:
+    """An endpoint may be created with a deployment configuration, for updates that retain it."""
+    result = _moto_respond_create_endpoint(response)
+    endpoint = _existing(response.sagemaker_backend, response._get_param("EndpointName"))
+    endpoint.deployment_config = response._get_param("DeploymentConfig")
+    return result
 
 
 def _respond_create_model(response: SageMakerResponse) -> ActionResult:
@@ -235,6 +249,7 @@ _SEAMS: tuple[tuple[type, str, Callable[..., Any]], ...] = (
     (SageMakerModelBackend, "create_endpoint", _create_endpoint),
     (SageMakerModelBackend, "delete_endpoint", _delete_endpoint),
     (SageMakerModelBackend, "update_endpoint_weights_and_capacities", _update_weights_and_capacities),
+    (SageMakerResponse, "create_endpoint", _respond_create_endpoint),
     (SageMakerResponse, "create_model", _respond_create_model),
     (SageMakerResponse, "create_endpoint_config", _respond_create_endpoint_config),
     (SageMakerResponse, "update_endpoint", _respond_update_endpoint),

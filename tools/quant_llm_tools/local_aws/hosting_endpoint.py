@@ -55,6 +55,8 @@ class HostedEndpoint(FakeEndpoint):
         self.region: str = backend.region_name
         self.settings = settings
         self.endpoint_status = "Creating"
+        # Kept and described; an update changes over at once whatever it says.
+        self.deployment_config: Json | None = None
         self.failure_reason: str | None = None  # type: ignore[assignment] # moto's never fails
         self._backend = backend
         self._serving: list[HostedVariant] = []
@@ -78,10 +80,16 @@ class HostedEndpoint(FakeEndpoint):
             ],
             "EndpointStatus": self.endpoint_status,
             "FailureReason": self.failure_reason,
+            "LastDeploymentConfig": self.deployment_config,
             "CreationTime": self.creation_time,
             "LastModifiedTime": self.last_modified_time,
         }
         return {name: value for name, value in fields.items() if value is not None}
+
+    @property
+    def instances(self) -> int:
+        """The fewest instances that a variant has at this moment."""
+        return min(int(summary["CurrentInstanceCount"]) for summary in self.production_variants)
 
     def is_created(self) -> bool:
         """Whether the first deployment has ended; moto asks for it."""

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 _TOOLS = Path(__file__).parents[2]
 
+NO_GPU = (
+    "ExLlama needs an NVIDIA GPU, and the embedded AWS has none: "
+    "deploy this model to AWS, or a GGUF of it with llama.cpp here"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostingSettings:
@@ -42,9 +47,15 @@ class HostingSettings:
         return self.state_directory / "bin"
 
     def write_programs(self) -> None:
-        """Write the `llama-server` that a container finds in its PATH."""
+        """Write the engines that a container finds in its PATH: `llama-server`, and ExLlama's `python3`."""
         self.programs_directory.mkdir(parents=True, exist_ok=True)
-        program = self.programs_directory / "llama-server"
-        command = f"'{sys.executable}' -m quant_llm_tools.local_aws.llama_server"
-        program.write_text(f"#!/bin/sh\nPYTHONPATH='{_TOOLS}' exec {command} \"$@\"\n", encoding="utf-8")
+        self._write_program(
+            "llama-server",
+            f"PYTHONPATH='{_TOOLS}' exec '{sys.executable}' -m quant_llm_tools.local_aws.llama_server \"$@\"",
+        )
+        self._write_program("python3", f"echo '{NO_GPU}'\nexit 4")
+
+    def _write_program(self, name: str, commands: str) -> None:
+        program = self.programs_directory / name
+        program.write_text(f"#!/bin/sh\n{commands}\n", encoding="utf-8")
         program.chmod(0o755)

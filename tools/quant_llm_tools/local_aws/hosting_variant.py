@@ -8,7 +8,7 @@ import secrets
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,16 +92,31 @@ class HostedVariant:
 
     def _fetch_model(self) -> None:
         model = self.directory / "model"
-        url = self._definition.get("ModelDataUrl")
+        url = self._model_data_url()
         if url is None:
-            if "ModelDataSource" in self._definition:
-                raise DeploymentFailed("The embedded AWS reads ModelDataUrl, the model has ModelDataSource.")
             model.mkdir()
             return
         timeout = self._variant.get("ModelDataDownloadTimeoutInSeconds", _DOWNLOAD_TIMEOUT)
         s3 = self._settings.s3_client(self._region)
         fetch_model_data(s3, url, model, timeout=timeout, cancelled=self._stopping)
-        self.log.write(f"Unpacked {url} into {model}")
+        self.log.write(f"Fetched {url} into {model}")
+
+    def _model_data_url(self) -> str | None:
+        """Where the model's data is, which ends in a slash when it is a prefix; None for a model without."""
+        if (source := self._definition.get("ModelDataSource")) is None:
+            return self._definition.get("ModelDataUrl")
+        data = source["S3DataSource"]
+        url, kind, compression = data["S3Uri"], data["S3DataType"], data["CompressionType"]
+        if (kind, compression, url.endswith("/")) not in (
+            ("S3Prefix", "None", True),
+            ("S3Object", "Gzip", False),
+        ):
+            raise DeploymentFailed(
+                "The embedded AWS reads the S3DataType S3Prefix with the CompressionType None and an S3Uri "
+                "that ends in a slash, or S3Object with Gzip; "
+                f"the model has {kind} with {compression}: {url}."
+            )
+        return str(url)
 
     def _start(self, image: images.LocalImage, configuration: ImageConfiguration) -> None:
         port = free_port()
@@ -113,7 +128,7 @@ class HostedVariant:
             model=self._definition.get("Environment") or {},
             directory=self.directory,
             scratch=Path(self._scratch.name),
-            packages=image.context / "sagemaker",
+            packages=sorted(folder for folder in image.context.iterdir() if folder.is_dir()),
             programs=self._settings.programs_directory,
             region=self._region,
             port=port,
@@ -174,7 +189,7 @@ def container_environment(
     model: Mapping[str, str],
     directory: Path,
     scratch: Path,
-    packages: Path,
+    packages: Sequence[Path],
     programs: Path,
     region: str,
     port: int,
@@ -182,8 +197,8 @@ def container_environment(
     """All that a container's process gets: nothing of the embedded AWS's own environment reaches it.
 
     The Model's variables win over the image's, and what SageMaker and this machine dictate over both.
-    `directory` holds `model` and `home`, `scratch` is for temporary files, `packages` has the entrypoint's
-    code and `programs` the `llama-server`.
+    `directory` holds `model` and `home`, `scratch` is for temporary files, `packages` have the code of the
+    entrypoint and of an engine in Python, and `programs` the `llama-server`.
     """
     return {
         # Two cores, other work beside it: llama.cpp with more threads than idle cores falls to a fraction.
@@ -198,7 +213,7 @@ def container_environment(
         "HOME": str(directory / "home"),
         "TMPDIR": str(scratch),
         "PATH": os.pathsep.join((str(programs), str(Path(sys.executable).parent), _SYSTEM_PATH)),
-        "PYTHONPATH": str(packages),
+        "PYTHONPATH": os.pathsep.join(map(str, packages)),
         "PYTHONDONTWRITEBYTECODE": "1",  # an image is not written to
         "PYTHONUNBUFFERED": "1",
     }

@@ -24,6 +24,7 @@ from typing import Any
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.core.exceptions import JsonRESTError
+from moto.logs.exceptions import ResourceNotFoundException
 from moto.logs.models import logs_backends
 
 from quant_llm_tools.local_aws import lambda_bootstrap
@@ -330,7 +331,9 @@ class _Invocation:
     def _log(self, line: str) -> None:
         self._tail = (self._tail + line.encode() + b"\n")[-_LOG_TAIL_BYTES:]
         event = {"timestamp": int(time.time() * 1000), "message": line}
-        self._logs.put_log_events(self._group, self._stream, [event])
+        # Of a function that outlives its stack's log group nobody reads the lines.
+        with contextlib.suppress(ResourceNotFoundException):
+            self._logs.put_log_events(self._group, self._stream, [event])
 
     def _report(self, started: float, peak: int, error: dict[str, Json] | None) -> None:
         milliseconds = (time.monotonic() - started) * 1000

@@ -203,6 +203,29 @@ def _template_arguments(parameters: Parameters, value: str) -> None:
     }
 
 
+def _lora(parameters: Parameters, value: str) -> None:
+    parameters.lora_adapters = [
+        *parameters.lora_adapters,
+        *(xllamacpp.CommonAdapterLoraInfo(file, 1.0) for file in _words(value)),
+    ]
+
+
+def _speculative_types(parameters: Parameters, value: str) -> None:
+    kind = xllamacpp.common_speculative_type
+    known = {
+        name.removeprefix("COMMON_SPECULATIVE_TYPE_").lower().replace("_", "-"): name
+        for name in vars(kind)
+        if name.startswith("COMMON_SPECULATIVE_TYPE_") and not name.endswith("_COUNT")
+    }
+    for name in _words(value):
+        if name not in known:
+            raise ValueError(f"unknown speculative type: {name}")
+    parameters.speculative.types = [
+        *parameters.speculative.types,
+        *(getattr(kind, known[name]) for name in _words(value)),
+    ]
+
+
 def _timeout(parameters: Parameters, value: str) -> None:
     parameters.timeout_read = parameters.timeout_write = int(value)
 
@@ -223,6 +246,7 @@ _split_mode = _choice(xllamacpp.llama_split_mode, "LLAMA_SPLIT_MODE_", "none", "
 _load_mode = _choice(
     xllamacpp.llama_load_mode, "LLAMA_LOAD_MODE_", "auto", "none", "mmap", "mlock", "mmap+mlock"
 )
+_pooling = _choice(xllamacpp.llama_pooling_type, "LLAMA_POOLING_TYPE_", "none", "mean", "cls", "last", "rank")
 _reasoning_format = _choice(
     xllamacpp.common_reasoning_format, "COMMON_REASONING_FORMAT_", "none", "auto", "deepseek"
 )
@@ -232,6 +256,19 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--host",), _host, "LLAMA_ARG_HOST"),
     _value("port", int, "--port", environment="LLAMA_ARG_PORT"),
     Option(("-a", "--alias"), lambda p, v: setattr(p, "model_alias", set(_words(v))), "LLAMA_ARG_ALIAS"),
+    Option(("--lora",), _lora),
+    _value(
+        "speculative.draft.mparams.path",
+        str,
+        "-md",
+        "--model-draft",
+        "--spec-draft-model",
+        environment="LLAMA_ARG_SPEC_DRAFT_MODEL",
+    ),
+    Option(("--spec-type",), _speculative_types, "LLAMA_ARG_SPEC_TYPE"),
+    _value("speculative.draft.n_max", int, "--spec-draft-n-max", environment="LLAMA_ARG_SPEC_DRAFT_N_MAX"),
+    _switch("embedding", "--embeddings", "LLAMA_ARG_EMBEDDINGS"),
+    _value("pooling_type", _pooling, "--pooling", environment="LLAMA_ARG_POOLING"),
     # context, slots and batches
     Option(("-c", "--ctx-size"), _context_size, "LLAMA_ARG_CTX_SIZE"),
     Option(("-np", "--parallel"), _slots, "LLAMA_ARG_N_PARALLEL"),

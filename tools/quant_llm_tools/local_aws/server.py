@@ -21,7 +21,18 @@ from moto.moto_server.werkzeug_app import (
 from moto.sagemaker.models import sagemaker_backends
 from werkzeug.serving import make_server
 
-from quant_llm_tools.local_aws import bucket_policy, codebuild, events, hosting, images, unknown_actions
+from quant_llm_tools.local_aws import (
+    bucket_policy,
+    budgets,
+    codebuild,
+    events,
+    hosting,
+    images,
+    price_list,
+    service_quotas,
+    unknown_actions,
+    uploads,
+)
 from quant_llm_tools.local_aws.cloud import DEFAULT_REGION, Cloud
 from quant_llm_tools.local_aws.cloudformation import api
 from quant_llm_tools.local_aws.cloudformation.answers import Answers
@@ -114,14 +125,15 @@ class LocalAws:
         stacks = Stacks(cloud, _resource_types(answers, runtime))
         step_functions = StepFunctions(cloud, runtime)
         seams = [*runtime.seams(), *events.seams(runtime), *codebuild.seams(cloud), *bucket_policy.seams()]
-        seams += unknown_actions.seams()
+        seams += [*service_quotas.seams(), *unknown_actions.seams(), *uploads.seams(), *budgets.seams()]
         # Roles may have AWS's managed policies, which moto knows but does not load by itself.
         seams.append((moto.iam.models, "load_iam_aws_managed_policies", lambda: True))
         seams += step_functions.seams()
         for seam in seams:
             resources.enter_context(_replaced(*seam))
 
-        app = _with_status(RuntimeMiddleware(answers.middleware(_moto(stacks))), stacks)
+        apis = price_list.middleware(answers.middleware(_moto(stacks)))
+        app = _with_status(RuntimeMiddleware(apis), stacks)
         server = make_server(_LOOPBACK, self._port, app, threaded=True, request_handler=_QuietHandler)
         resources.callback(server.server_close)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="embedded AWS", daemon=True)

@@ -42,6 +42,17 @@ def lock_model(model: ModelConfig, repository: ModelRepository, progress: Callab
     return ModelLock(source=locked_source(source), commit=commit, files=files, shape=shape)
 
 
+def read_shape(
+    repository: ModelRepository,
+    commit: str,
+    chosen: Sequence[HubFile],
+    engine: str,
+    progress: Callable[[str], None],
+) -> ModelShape:
+    """The shape of the model in files of a commit, for which only headers and config.json are read."""
+    return _shape(_Reader(repository, commit, progress), chosen, engine)
+
+
 def _shape(reader: _Reader, chosen: Sequence[HubFile], engine: str) -> ModelShape:
     weights = weight_files(chosen, engine)
     weight_bytes = sum(file.size for file in weights)

@@ -53,6 +53,11 @@ class StoredTensor:
         """Number of stored elements, which is not the number of weights where several are packed in one."""
         return math.prod(self.dimensions)
 
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return self.elements * _DTYPE_BITS[self.dtype] // 8
+
 
 def read_safetensors_header(read: Callable[[int, int], bytes], file_size: int) -> list[StoredTensor]:
     """The tensors of a safetensors file of `file_size` bytes, in the header's order.

@@ -11,6 +11,9 @@ from fnmatch import fnmatchcase
 from quant_llm.errors import QuantLlmError
 
 MAX_SEGMENT_BYTES = 255  # a file name's limit on Linux
+# An object's key has 1,024 bytes at most, and before a file's path it has the model's name (63), the lock's
+# digest (64) and what else is in `models/<name>/<digest>/files/`.
+MAX_PATH_BYTES = 1024 - 63 - 64 - len("models///files/")
 
 # What vLLM and ExLlamaV2 read, from the repository's root. Weights in other formats (*.bin, *.pth, *.gguf,
 # the duplicate consolidated*.safetensors of some publishers), code (*.py), pictures and texts stay out.
@@ -101,6 +104,16 @@ def weight_files(chosen: Iterable[HubFile], engine: str) -> list[HubFile]:
     return [file for file in chosen if file.path.endswith(suffix)]
 
 
+def gguf_sets(files: Iterable[HubFile]) -> dict[str, list[HubFile]]:
+    """The GGUF models among files: a file each, or a shard set, which has `*` in its name for the number."""
+    sets: dict[str, list[HubFile]] = {}
+    for file in weight_files(files, "llama.cpp"):
+        shard = _SHARD.fullmatch(file.path)
+        name = f"{shard['stem']}-*-of-{shard['count']}.gguf" if shard else file.path
+        sets.setdefault(name, []).append(file)
+    return sets
+
+
 def _matches(path: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(path, pattern) for pattern in patterns)
 
@@ -121,11 +134,7 @@ def _check_one_gguf(chosen: list[HubFile], listing: Sequence[HubFile], patterns:
         raise QuantLlmError(
             f"{asked} no GGUF, which llama.cpp needs; the repository has {_describe(listing)}"
         )
-    sets: dict[str, list[HubFile]] = {}
-    for file in models:
-        shard = _SHARD.fullmatch(file.path)
-        name = f"{shard['stem']}-*-of-{shard['count']}.gguf" if shard else file.path
-        sets.setdefault(name, []).append(file)
+    sets = gguf_sets(models)
     if len(sets) > 1:
         candidates = [
             f"{name} ({human_bytes(sum(file.size for file in sets[name]))})" for name in sorted(sets)
@@ -167,6 +176,10 @@ def _refuse_names(files: Sequence[HubFile]) -> None:
         segments = file.path.split("/")
         if problem := next(filter(None, map(_segment_problem, segments)), None):
             raise QuantLlmError(f"the file name {file.path!r} is refused: {problem}")
+        if len(file.path.encode()) > MAX_PATH_BYTES:
+            raise QuantLlmError(
+                f"the file name {file.path!r} is refused: it is longer than {MAX_PATH_BYTES} bytes"
+            )
         # A folder is taken too, so that no file has the name of another's folder.
         for depth in range(1, len(segments) + 1):
             name = "/".join(segments[:depth])

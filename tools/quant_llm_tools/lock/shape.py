@@ -141,7 +141,15 @@ def safetensors_shape(
         embedding_size=embedding_size,
         vocabulary_size=_config_number(text, "vocab_size"),
         context_length=_config_number(text, "max_position_embeddings"),
+        separate_embedding_bytes=_separate_embedding_bytes(tensors),
     )
+
+
+def _separate_embedding_bytes(tensors: Sequence[StoredTensor]) -> int:
+    """Bytes of the token embedding if the output layer is stored too; without one it uses the embedding."""
+    if not any("lm_head" in tensor.name.split(".") for tensor in tensors):
+        return 0
+    return sum(tensor.size for tensor in tensors if tensor.name.endswith("embed_tokens.weight"))
 
 
 def _safetensors_quantization(

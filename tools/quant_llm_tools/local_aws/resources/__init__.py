@@ -19,6 +19,7 @@ from quant_llm_tools.local_aws.resources.identity import (
     KmsAlias,
     KmsKey,
 )
+from quant_llm_tools.local_aws.resources.notices import Budget, Dashboard, Subscription, TopicPolicy
 from quant_llm_tools.local_aws.resources.request import Request, ResourceType
 from quant_llm_tools.local_aws.resources.sagemaker import Endpoint, EndpointConfig, Model
 from quant_llm_tools.local_aws.resources.scaling import Alarm, ScalableTarget, ScalingPolicy, Topic
@@ -27,8 +28,10 @@ from quant_llm_tools.local_aws.resources.state_machines import StateMachine
 RESOURCES: dict[str, ResourceType] = {
     "AWS::ApplicationAutoScaling::ScalableTarget": ScalableTarget(),
     "AWS::ApplicationAutoScaling::ScalingPolicy": ScalingPolicy(),
+    "AWS::Budgets::Budget": Budget(),
     "AWS::CDK::Metadata": Nothing(),
     "AWS::CloudWatch::Alarm": Alarm(),
+    "AWS::CloudWatch::Dashboard": Dashboard(),
     "AWS::CodeBuild::Project": CodeBuildProject(),
     "AWS::ECR::Repository": EcrRepository(),
     "AWS::Events::Rule": EventsRule(),
@@ -43,7 +46,9 @@ RESOURCES: dict[str, ResourceType] = {
     "AWS::Logs::LogGroup": LogGroup(),
     "AWS::S3::Bucket": Bucket(),
     "AWS::S3::BucketPolicy": BucketPolicy(),
+    "AWS::SNS::Subscription": Subscription(),
     "AWS::SNS::Topic": Topic(),
+    "AWS::SNS::TopicPolicy": TopicPolicy(),
     "AWS::SSM::Parameter": SsmParameter(),
     "AWS::SageMaker::Endpoint": Endpoint(),
     "AWS::SageMaker::EndpointConfig": EndpointConfig(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,9 @@ from quant_llm_tools.local_aws.step_functions.paths import compact
 Json = Any
 _log = logging.getLogger(__name__)
 
+# "EventBridge payloads" of Step Functions: bytes of input and output together, escaped.
+_LARGEST_EVENT = 248 * 1024
+
 
 class Execution:
     """An execution with the attributes that moto's API shows; dates are in UTC, data are JSON texts."""
@@ -31,6 +34,7 @@ class Execution:
         given: str,
         role_arn: str,
         machine: Mapping[str, Json],
+        announce: Callable[[Execution], None],
     ) -> None:
         self.execution_arn = arn
         self.state_machine_arn = state_machine_arn
@@ -45,6 +49,7 @@ class Execution:
         self.history = History()
         self._role_arn = role_arn
         self._machine = machine
+        self._announce = announce
         self._halt = Halt()
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -53,6 +58,7 @@ class Execution:
         """Run in the background, and no longer than the machine may."""
         started = {"input": self.execution_input, "roleArn": self._role_arn}
         previous = self.history.add("ExecutionStarted", 0, started)
+        self._announce(self)
         spawn(f"execution {self.name}", lambda: self._run(interpreter, previous))
         if "TimeoutSeconds" in self._machine:
             spawn(f"time limit of execution {self.name}", self._limit)
@@ -75,6 +81,19 @@ class Execution:
                 "cause": self.cause,
             }
         return {name: value for name, value in known.items() if value is not None}
+
+    def event_detail(self) -> dict[str, Json]:
+        """What EventBridge is told: the same, dates in ms, and without the input when that is too large."""
+        detail: dict[str, Json] = {"stopDate": None, "output": None, "outputDetails": None, **self.describe()}
+        for name in ("startDate", "stopDate"):
+            if detail[name] is not None:
+                detail[name] = int(detail[name].timestamp() * 1000)
+        kept = _LARGEST_EVENT
+        for name in ("output", "input"):
+            kept -= len(json.dumps(detail[name]))
+            if kept < 0:
+                detail |= {name: None, f"{name}Details": {"included": False}}
+        return detail
 
     def abort(self, error: str | None = None, cause: str | None = None) -> None:
         """End it, as StopExecution does; functions that run go on to their own end. No effect afterwards."""
@@ -126,6 +145,7 @@ class Execution:
             self.history.close(f"Execution{_EVENTS[status]}", told)
             self._ended.set()
         self._halt.set()
+        self._announce(self)
 
 
 _EVENTS = {"SUCCEEDED": "Succeeded", "FAILED": "Failed", "ABORTED": "Aborted", "TIMED_OUT": "TimedOut"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from moto.stepfunctions.exceptions import ExecutionAlreadyExists, ExecutionDoesN
 from moto.stepfunctions.models import StateMachine, StepFunctionBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
+from quant_llm_tools.local_aws import events
 from quant_llm_tools.local_aws.cloud import Cloud, Seam
 from quant_llm_tools.local_aws.lambda_runtime import LambdaRuntime
 from quant_llm_tools.local_aws.step_functions.definition import parsed
@@ -128,11 +130,33 @@ class StepFunctions:
                     if known.status == "RUNNING" and known.execution_input == given:
                         return known
                     raise ExecutionAlreadyExists(f"Execution Already Exists: '{arn}'")
-            execution = Execution(arn, machine.arn, name, given, machine.roleArn, parsed(machine.definition))
+            execution = Execution(
+                arn,
+                machine.arn,
+                name,
+                given,
+                machine.roleArn,
+                parsed(machine.definition),
+                self._announcer(region, account),
+            )
             executions.append(execution)
             self._running = [known for known in self._running if known.status == "RUNNING"] + [execution]
         execution.start(Interpreter(self._invoker(region, account), self._cloud.spawn), self._cloud.spawn)
         return execution
+
+    def _announcer(self, region: str, account: str) -> Callable[[Execution], None]:
+        def announce(execution: Execution) -> None:
+            if not self._cloud.stopping.is_set():
+                events.emit(
+                    account,
+                    region,
+                    "aws.states",
+                    "Step Functions Execution Status Change",
+                    [execution.execution_arn],
+                    execution.event_detail(),
+                )
+
+        return announce
 
     def _invoker(self, region: str, account: str) -> Invoke:
         def invoke(function: str, payload: Json) -> Future[Answer]:
