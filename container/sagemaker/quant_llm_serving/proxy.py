@@ -42,7 +42,7 @@ class EngineAddress:
         self._loop.add_reader(self._selector.fileno(), self._dispatch)
 
     def take(self, on_readable: Callable[[], None]) -> socket.socket | None:
-        """A connection that was kept, or None. `on_readable` is called whenever there is something to read."""
+        """A connection that was kept, or None. `on_readable` is called when there is something to read."""
         if not self._idle:
             return None
         connection = self._idle.pop()
