@@ -61,7 +61,9 @@ async def watch(
 
 async def _is_healthy(engine: EngineAddress, timeout: float) -> bool:
     try:
-        status, _ = await asyncio.wait_for(call(engine, "GET", "/health"), timeout)
+        # Not wait_for, which before Python 3.12 swallows a cancellation that comes together with the answer.
+        async with asyncio.timeout(timeout):
+            status, _ = await call(engine, "GET", "/health")
     except (EngineUnreachable, TimeoutError):
         return False
     return status == HTTPStatus.OK

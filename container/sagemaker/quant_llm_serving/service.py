@@ -138,7 +138,8 @@ class Service:
         engines = b""
         if self._health.ready:
             with contextlib.suppress(EngineUnreachable, TimeoutError):
-                status, text = await asyncio.wait_for(call(self._engine, "GET", _METRICS), _SHORT_SECONDS)
+                async with asyncio.timeout(_SHORT_SECONDS):
+                    status, text = await call(self._engine, "GET", _METRICS)
                 engines = text if status == HTTPStatus.OK else b""
         ours = self._metrics.text(
             slots=self._abilities.slots,
@@ -153,7 +154,8 @@ class Service:
             self._refuse_for_now(reply, trouble)
             return
         try:
-            status, body = await asyncio.wait_for(call(self._engine, "GET", MODELS), _SHORT_SECONDS)
+            async with asyncio.timeout(_SHORT_SECONDS):
+                status, body = await call(self._engine, "GET", MODELS)
         except (EngineUnreachable, TimeoutError):
             self._refuse_for_now(reply, "the engine does not answer")
         else:
