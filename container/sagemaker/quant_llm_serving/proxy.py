@@ -151,7 +151,6 @@ class EngineExchange:
         self._length: int | None = None
         self._pieces: list[bytes] = []
         self._complete = False
-        self._excess = False
         self._keeps_alive = False
         self._replaceable = False  # a kept connection, on which nothing has come
         self._sends_later = False
@@ -238,7 +237,7 @@ class EngineExchange:
             self._pieces.clear()
         if self._complete:
             sink, self._sink = self._sink, None
-            self._release(keep=self._keeps_alive and not self._unsent and not self._excess)
+            self._release(keep=self._keeps_alive and not self._unsent)
             sink.end()
         elif not data:
             self._fail("the engine went away before its answer was whole")
@@ -265,7 +264,8 @@ class EngineExchange:
 
     def on_message_begin(self) -> None:
         """An answer; there is but one."""
-        self._excess = self._complete
+        if self._complete:
+            raise ValueError("more than one answer")  # which feed_data turns into an HttpParserError
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep what the caller needs."""
