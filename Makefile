@@ -70,6 +70,10 @@ images: setup-dev ## build the images for CPUs and test the running containers (
 	@tools/test_images.sh $(BIN)/python
 .PHONY: images
 
+fuzz: setup-dev ## 10,000 fuzzed requests to the container
+	$(BIN)/python -m tests.container.fuzz --requests 10000
+.PHONY: fuzz
+
 faults: setup-dev ## 1,000 seeded runs of the repack with faults of the hub, S3 and the workers
 	$(BIN)/python -m tests.faults.run --runs 1000 --seed $(or $(SEED),0)
 .PHONY: faults
