@@ -61,6 +61,8 @@ class HostedVariant:
         self._scratch = tempfile.TemporaryDirectory(prefix="quantllm-", ignore_cleanup_errors=True)
         self._container: Container | None = None
         self._changing = threading.Lock()
+        # Held while files are written or removed, so that nobody removes what another thread still writes.
+        self._filling = threading.Lock()
         self._stopping = threading.Event()
 
     @property
@@ -72,8 +74,11 @@ class HostedVariant:
         """Fetch the model, start the container and wait until it is healthy. Raises DeploymentFailed."""
         image = self._find_image()
         configuration = read_image(image.context)
-        (self.directory / "home").mkdir(parents=True)
-        self._fetch_model()
+        with self._filling:
+            if self._stopping.is_set():
+                raise DeploymentFailed("The endpoint is being deleted.")
+            (self.directory / "home").mkdir(parents=True)
+            self._fetch_model()
         if self._variant.get("InitialInstanceCount", 1) > 1:
             self.log.write("The embedded AWS runs one container, whatever the instance count.")
         self._start(image, configuration)
@@ -179,8 +184,9 @@ class HostedVariant:
         with self._changing:
             if self._container is not None:
                 self._container.stop(self._settings.stop_seconds if drain else 0)
-        remove_model_data(self.directory)
-        self._scratch.cleanup()
+        with self._filling:
+            remove_model_data(self.directory)
+            self._scratch.cleanup()
 
 
 def container_environment(

@@ -1,0 +1,1 @@
+"""`quantllm review`: what a pull request does to infrastructure, cost, permissions and weights."""
