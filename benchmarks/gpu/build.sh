@@ -31,7 +31,9 @@ extension() {
 
 flash_attention() {
     [ -e "$target/site/flash_attn_2_cuda.so" ] && return
-    python3 -m benchmarks.gpu.flash_attention "$sources/flash-attn" "$target/site" "$target/flash-attn"
+    # The models here have head sizes of 64 and 128; the image has two more.
+    python3 "$root/container/exllamav2/flash_attention.py" "$sources/flash-attn" "$target/site" \
+        "$target/flash-attn" --head-sizes 64 128
 }
 
 # The options are those of container/llamacpp/Dockerfile, but for the one architecture.

@@ -1,8 +1,11 @@
-"""Build the part of flash-attn that ExLlamaV2 uses: `python3 -m benchmarks.gpu.flash_attention`.
+"""Builds the part of flash-attn that ExLlamaV2 uses.
+
+    python3 flash_attention.py SOURCE TARGET WORK
 
 flash-attn has no wheel on PyPI, and all of it takes hours to compile. ExLlamaV2 needs its forward pass in
-FP16 alone, so this leaves out training, BF16, dropout, ALiBi and the head sizes that no model here has: eight
-files of kernels instead of 72. The package that it writes has flash-attn's own Python interface.
+FP16 alone, so this leaves out training, BF16, dropout, ALiBi and the head sizes that no model here has: four
+files of kernels for each head size, 16 instead of 72. The package that it writes has flash-attn's own Python
+interface and licences. TORCH_CUDA_ARCH_LIST says for which GPUs, MAX_JOBS how many compilers run at once.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from torch.utils.cpp_extension import load
+HEAD_SIZES = (64, 96, 128, 256)
+"""What is built: smaller sizes and those between run in the next larger one's kernels."""
 
 _SOURCES = Path("csrc/flash_attn")
 _FLAGS = [
@@ -27,11 +32,14 @@ _FLAGS = [
 ]
 
 
-def build(source: Path, target: Path, work: Path, head_sizes: list[int]) -> None:
+def build(source: Path, target: Path, work: Path, head_sizes: Sequence[int]) -> None:
     """Compile `source`, flash-attn's unpacked sdist, for `head_sizes` into the Python path entry `target`.
 
-    `TORCH_CUDA_ARCH_LIST` says for which GPUs. `work` is a folder for the sources as they are compiled.
+    `work` is a folder for the sources as they are compiled; what it held is removed.
     """
+    # Only here: the cuts below are tested on machines without torch.
+    from torch.utils.cpp_extension import load
+
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(source / _SOURCES, work)
     interface = work / "flash_api.cpp"
@@ -58,8 +66,8 @@ def build(source: Path, target: Path, work: Path, head_sizes: list[int]) -> None
     shutil.copy(work / "flash_attn_2_cuda.so", target)
     package = target / "flash_attn"
     package.mkdir(exist_ok=True)
-    for file in ("__init__.py", "flash_attn_interface.py"):
-        shutil.copy(source / "flash_attn" / file, package)
+    for file in ("flash_attn/__init__.py", "flash_attn/flash_attn_interface.py", "LICENSE", "AUTHORS"):
+        shutil.copy(source / file, package)
 
 
 def without_backward(interface: str) -> str:
@@ -75,7 +83,7 @@ def without_backward(interface: str) -> str:
     return shorter
 
 
-def only(switches: str, head_sizes: list[int]) -> str:
+def only(switches: str, head_sizes: Sequence[int]) -> str:
     """flash-attn's choice of kernels at run time, for FP16 and `head_sizes` alone."""
     sizes = " else ".join(
         f"if (HEADDIM <= {size}) {{ constexpr static int kHeadDim = {size}; return __VA_ARGS__(); }}"
@@ -95,6 +103,6 @@ if __name__ == "__main__":
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--head-sizes", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--head-sizes", type=int, nargs="+", default=HEAD_SIZES)
     arguments = parser.parse_args()
     build(arguments.source, arguments.target, arguments.work, arguments.head_sizes)
