@@ -60,13 +60,13 @@ class Scale:
 
 
 QUICK = Scale(
-    size=268 * _MEGABYTE,
-    size_over_disk=40 * _MEGABYTE,
-    size_extracted=100 * _MEGABYTE,
-    runs=3,
+    size=201 * _MEGABYTE,
+    size_over_disk=20 * _MEGABYTE,
+    size_extracted=50 * _MEGABYTE,
+    runs=2,
     runs_with_more_workers=1,
     runs_over_disk=1,
-    rss_sizes=(100 * _MEGABYTE, 268 * _MEGABYTE),
+    rss_sizes=(100 * _MEGABYTE, 201 * _MEGABYTE),
     is_quick=True,
 )
 FULL = Scale(
