@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
-# Writes requirements.txt and requirements-dev.txt from pyproject.toml: every package by exact version.
+# Writes the locked requirements from pyproject.toml: every package by exact version. The .lock files have the hashes of
+# all their files as well, and `make setup` installs from them. pip takes no editable install beside hashes, so the .txt
+# files, with `-e .`, are for whoever installs with plain pip.
 set -euo pipefail
 uv=$1
-compile() { "$uv" pip compile --quiet --universal --no-header --no-annotate --python-version 3.11 "$@" pyproject.toml; }
+compile() {
+  "$uv" pip compile --quiet --universal --no-header --no-annotate --python-version 3.11 "$@"
+}
+# What installs the project itself, so that no build fetches anything.
+build=$(sed -n 's/^requires = \["\(setuptools==[^"]*\)"\]$/\1/p' pyproject.toml)
+[[ -n $build ]] || { echo "lock_requirements: pyproject.toml names no exact setuptools" >&2; exit 1; }
 
-product=$(compile)
-development=$(compile --extra dev)
+product=$(compile pyproject.toml)
+development=$(compile --extra dev pyproject.toml)
 {
   echo "# Written by \`make requirements\` from pyproject.toml. What the product, \`make demo\` and synth need."
   echo "-e ."
@@ -16,3 +23,11 @@ development=$(compile --extra dev)
   echo "-r requirements.txt"
   comm -13 <(sort <<<"$product") <(sort <<<"$development")
 } >requirements-dev.txt
+{
+  echo "# Written by \`make requirements\`: requirements.txt with hashes, and what installs the project itself."
+  compile --generate-hashes --constraint <(echo "$product") pyproject.toml - <<<"$build"
+} >requirements.lock
+{
+  echo "# Written by \`make requirements\`: requirements-dev.txt with hashes."
+  compile --generate-hashes --extra dev --constraint <(echo "$development") pyproject.toml - <<<"$build"
+} >requirements-dev.lock

@@ -64,10 +64,15 @@ def main(arguments: Sequence[str]) -> None:
     (folder / "sbom.spdx.json").write_text(text + "\n", encoding="utf-8")
 
 
-def document(name: str, packages: Sequence[Package], *, created: str) -> dict[str, Any]:
-    """The SPDX document of an image that contains `packages`; `created` is a time as SPDX writes it."""
+def document(
+    name: str, packages: Sequence[Package], *, created: str, purpose: str = "CONTAINER"
+) -> dict[str, Any]:
+    """The SPDX document of an image that contains `packages`; `created` is a time as SPDX writes it.
+
+    `purpose` is SPDX's word for what has the packages in it, if that is no image.
+    """
     content = hashlib.sha256(json.dumps(packages, sort_keys=True).encode()).hexdigest()
-    image = {"name": name, "SPDXID": "SPDXRef-Image", "primaryPackagePurpose": "CONTAINER"}
+    image = {"name": name, "SPDXID": "SPDXRef-Image", "primaryPackagePurpose": purpose}
     numbered = [{"SPDXID": f"SPDXRef-Package-{number}", **package} for number, package in enumerate(packages)]
     return {
         "spdxVersion": "SPDX-2.3",
@@ -135,7 +140,7 @@ def _python_packages(found: Sequence[Distribution]) -> Iterator[Package]:
             "licenseDeclared": declared or _UNKNOWN,
             # What is not an SPDX expression may be said in words.
             **({"licenseComments": described.splitlines()[0]} if described and not declared else {}),
-            "externalRefs": [_purl(f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{version}")],
+            "externalRefs": [package_url(f"pkg:pypi/{re.sub(r'[-_.]+', '-', name).lower()}@{version}")],
         }
 
 
@@ -152,10 +157,11 @@ def _distribution_packages(release: Mapping[str, str]) -> Iterator[Package]:
         if status.startswith("ii"):
             located = f"{name}@{urllib.parse.quote(version, safe=':~')}"
             purl = f"pkg:deb/{release['ID']}/{located}?arch={architecture}&{origin}"
-            yield {"name": name, "versionInfo": version, "externalRefs": [_purl(purl)]}
+            yield {"name": name, "versionInfo": version, "externalRefs": [package_url(purl)]}
 
 
-def _purl(locator: str) -> dict[str, str]:
+def package_url(locator: str) -> dict[str, str]:
+    """SPDX's reference to a package by its URL, such as `pkg:pypi/boto3@1.44.5`."""
     return {
         "referenceCategory": "PACKAGE-MANAGER",
         "referenceType": "purl",
