@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 
-from quant_llm_repack.errors import StoreError
+from quant_llm_repack.errors import StoreError, StoreUnavailableError
 from quant_llm_repack.manifest import object_metadata
 from quant_llm_repack.plan import Plan, PlannedObject
 from quant_llm_repack.request import ArtifactRequest
@@ -81,8 +81,14 @@ class ArtifactObjects:
         under_way = self._store.uploads(self._request.key)
         begun = [each for each in wanted if self.key(each) not in under_way]
         if begun:
-            with self._executor(THREADS) as asking:
-                own = list(asking.map(self.begin, begun))
+            try:
+                with self._executor(THREADS) as asking:
+                    own = list(asking.map(self.begin, begun))
+            except StoreUnavailableError:
+                # S3 may have begun one whose answer was lost, and where the execution was stopped meanwhile
+                # nobody would end it. A deploy that began one just now, and loses it here, plans again.
+                self._end(begun)
+                raise
             now = self._store.uploads(self._request.key)
             for of, upload in zip(begun, own, strict=True):
                 oldest = now.get(self.key(of), [upload.id])[0]
@@ -114,8 +120,11 @@ class ArtifactObjects:
 
     def end_uploads(self) -> None:
         """Abort every upload under way; StoreError when one may still be there."""
+        self._end(self._plan.objects)
+
+    def _end(self, objects: Sequence[PlannedObject]) -> None:
         under_way = self._store.uploads(self._request.key)
-        keys = [self.key(each) for each in self._plan.objects]
+        keys = [self.key(each) for each in objects]
         ids = [(key, upload_id) for key in keys for upload_id in under_way.get(key, [])]
         with self._executor(THREADS) as ending:
             for ended in [ending.submit(self._store.abort, key, upload_id) for key, upload_id in ids]:

@@ -19,7 +19,7 @@ from quant_llm_repack.errors import RequestError, StoreError, StoreUnavailableEr
 from quant_llm_repack.request import ArtifactRequest
 from quant_llm_repack.state_machine import RESTARTS
 from quant_llm_repack.tasks import reason_of, run_task
-from tests.unit.repack.fake_s3 import FakeS3
+from tests.unit.repack.fake_s3 import FakeS3, client_error
 from tests.unit.repack.fake_web import ANSWER, HUB, Canned, FakeWeb
 from tests.unit.repack.sources import artifact_request, some_bytes
 from tests.unit.repack.test_render import contents_by_path, objects_of
@@ -362,3 +362,17 @@ def test_the_archive_is_the_same_for_any_files_parts_and_workers(
     )
     world.run()
     world.assert_published()
+
+
+def test_an_upload_whose_beginning_was_not_answered_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    begin = world.s3.create_multipart_upload
+
+    def begin_and_lose_the_answer(**given: Any) -> dict[str, Any]:
+        begin(**given)
+        raise client_error("CreateMultipartUpload", "InternalError")
+
+    monkeypatch.setattr(world.s3, "create_multipart_upload", begin_and_lose_the_answer)
+    with pytest.raises(StoreUnavailableError):
+        world.task("plan")
+    world.assert_nothing_left()
