@@ -1,21 +1,17 @@
 """Lists what the product is made of: every package that `make setup` installs, with its licence.
 
-    python tools/bill_of_materials.py             an SBOM in SPDX 2.3, to the standard output
-    python tools/bill_of_materials.py --markdown  the table of docs/dependencies.md
-
-`make sbom` and `make format` run it with container/sagemaker in PYTHONPATH, where the images' SBOM is made.
+`make sbom` runs it with container/sagemaker in PYTHONPATH, where the images' SBOM is made; it prints the SBOM
+in SPDX 2.3. reference_pages.py makes docs/dependencies.md of it.
 Names, versions and hashes are those of the lock files; a Python package's licence is what its metadata says,
 where it is installed. The images write their own SBOMs when they are built: docs/images.md.
 """
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata
@@ -136,14 +132,5 @@ def markdown(found: Sequence[Part]) -> str:
     )
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print the one or the other."""
-    parser = argparse.ArgumentParser(prog="bill_of_materials.py")
-    parser.add_argument("--markdown", action="store_true", help="the table instead of the SBOM")
-    given = parser.parse_args(arguments)
-    found = parts()
-    print(markdown(found) if given.markdown else json.dumps(document(found), indent=1))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    print(json.dumps(document(parts()), indent=1))
