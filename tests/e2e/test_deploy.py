@@ -20,6 +20,7 @@ import pytest
 
 from quant_llm.agency import AgencyLock
 from quant_llm.paths import ROOT
+from quant_llm_tools.client import call_when_ready
 from quant_llm_tools.demo import MESSAGES, ask, ask_streaming, sha256_of_artifact
 from quant_llm_tools.local_aws.hosting import find_endpoint
 from quant_llm_tools.local_aws.hosting_container import free_port
@@ -175,13 +176,20 @@ def test_deploy_without_a_change_changes_nothing(deployed: Platform) -> None:
     assert variant().directory == before
 
 
-def test_files_under_a_prefix_arrive_as_they_are_and_answer(deployed: Platform) -> None:
-    deployed.write_agency(
-        "files", ("    engine: llama.cpp\n", "    engine: llama.cpp\n    artifact: s3-prefix\n")
-    )
+AS_FILES = ("    engine: llama.cpp\n", "    engine: llama.cpp\n    artifact: s3-prefix\n")
+
+
+@pytest.fixture(scope="module")
+def as_files(deployed: Platform) -> Platform:
+    """The platform with a second agency, `files`, whose artifact is a prefix."""
+    deployed.write_agency("files", AS_FILES)
     result = deployed.deploy("files")
     assert result.returncode == 0, result.stdout + result.stderr
+    return deployed
 
+
+def test_files_under_a_prefix_arrive_as_they_are_and_answer(as_files: Platform) -> None:
+    deployed = as_files
     bucket, _, prefix = (
         deployed.outputs("files")["Smollm2135mModelDataUrl"].removeprefix("s3://").partition("/")
     )
@@ -203,3 +211,71 @@ def test_files_under_a_prefix_arrive_as_they_are_and_answer(deployed: Platform) 
     answers = [ask(runtime, name)["choices"][0]["message"]["content"] for name in (endpoint, ENDPOINT)]
     assert "Paris" in answers[0]
     assert answers[0] == answers[1]
+
+
+def test_going_back_finds_the_older_weights_where_they_were(as_files: Platform) -> None:
+    older = as_files.outputs("files")["Smollm2135mModelDataUrl"]
+    bucket, _, prefix = older.removeprefix("s3://").partition("/")
+    urls = []
+    for changes in ((), (AS_FILES,)):
+        as_files.write_agency("files", *changes)
+        result = as_files.deploy("files")
+        assert result.returncode == 0, result.stdout + result.stderr
+        urls.append(as_files.outputs("files")["Smollm2135mModelDataUrl"])
+    assert urls[0].endswith("/model.tar.gz")
+    assert urls[1] == older
+    # A second version of a key would be a second copy of the same bytes.
+    listed = as_files.client("s3").list_object_versions(Bucket=bucket, Prefix=prefix.removesuffix("/"))
+    versions = [each["Key"] for each in listed["Versions"]]
+    assert sorted(versions) == sorted(set(versions))
+    assert f"{prefix}{GGUF.path}" in versions
+    assert (
+        "Paris"
+        in ask(as_files.client("sagemaker-runtime"), "files-smollm2-135m")["choices"][0]["message"]["content"]
+    )
+
+
+def test_model_with_no_copy_refuses_and_answers_after_it_got_one(deployed: Platform) -> None:
+    """The policy that asks for the copy is not simulated: the test does what it would do."""
+    deployed.write_agency("asleep", ("{min: 1, max: 2}", "{min: 0, max: 2}"))
+    result = deployed.deploy("asleep")
+    assert result.returncode == 0, result.stdout + result.stderr
+    name = deployed.outputs("asleep")["Smollm2135mInferenceComponentName"]
+    assert name == deployed.outputs("asleep")["Smollm2135mEndpointName"] == "asleep-smollm2-135m"
+    sagemaker = deployed.client("sagemaker")
+
+    def scale(copies: int) -> None:
+        sagemaker.update_inference_component_runtime_config(
+            InferenceComponentName=name, DesiredRuntimeConfig={"CopyCount": copies}
+        )
+
+    def status() -> str:
+        described = sagemaker.describe_inference_component(InferenceComponentName=name)
+        return str(described["InferenceComponentStatus"])
+
+    scale(0)
+    deadline = time.monotonic() + 60
+    while status() != "InService":
+        assert time.monotonic() < deadline, "the copy did not end"
+        time.sleep(0.1)
+    refused = deployed.run("quantllm", "invoke", name, "Capital of France?", "--timeout", "0")
+    assert refused.returncode == 1
+    assert "Inference Component has no capacity to process this request" in refused.stderr
+
+    waits: list[float] = []
+
+    def wake(seconds: float) -> None:
+        if not waits:
+            scale(1)
+        waits.append(seconds)
+
+    answer = call_when_ready(
+        deployed.client("sagemaker-runtime").invoke_endpoint,
+        name,
+        waiting=wake,
+        sleep=lambda _: time.sleep(0.2),
+        ContentType="application/json",
+        Body=json.dumps({"messages": MESSAGES, "max_tokens": 32, "temperature": 0}),
+    )
+    assert waits
+    assert "Paris" in json.load(answer["Body"])["choices"][0]["message"]["content"]
