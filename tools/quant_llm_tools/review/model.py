@@ -25,6 +25,8 @@ class ChangeClass(StrEnum):
     SCALING_CHANGED = "scaling-changed"
     ENDPOINT_ROLLS = "endpoint-rolls"
     OPERATIONS_CHANGED = "operations-changed"
+    ENDPOINT_ADDED = "endpoint-added"
+    """A model that is new to an agency which has a stack already."""
     STACK_ADDED = "stack-added"
     STACK_REMOVED = "stack-removed"
     NO_EFFECT = "no-effect"
@@ -40,8 +42,9 @@ class Change:
     """One change, the same in each of `stacks`.
 
     `resource` is the construct path below the stack, such as `mistral-7b/Endpoint/Resource`, the same in all
-    of them. `summary` says what changes, `why` why it matters, `effect` what happens at deploy, each one
-    sentence of plain text. `before` and `after` are plain JSON values, None where there is none.
+    of them; `*/Endpoint/Resource` where it is the same for many models of other names. `summary` says what
+    changes, `why` why it matters, `effect` what happens at deploy, each one sentence of plain text. `before`
+    and `after` are plain JSON values, None where there is none.
     """
 
     change_class: ChangeClass
@@ -56,21 +59,31 @@ class Change:
 
 @dataclass(frozen=True)
 class MonthlyCost:
-    """US dollars a month of an agency's endpoints; None where a price is unknown."""
+    """US dollars a month of an agency's instances; None where a price is unknown, and `unknown` says why.
+
+    `scheduled` is at the least number of instances, as the schedules change it over a year. `estimated`: some
+    price is an estimate.
+    """
 
     at_min: float | None
     scheduled: float | None
     at_max: float | None
     budget: float | None = None
+    estimated: bool = False
+    unknown: str = ""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """GPU memory of one model on its instance type, in MiB of the GPU that holds most."""
+    """GPU memory of one model on its instance type, in MiB of the GPU that holds most.
+
+    None where that is not known, and `unknown` says why.
+    """
 
     instance_type: str
     needed_mib: float | None
     available_mib: float | None
+    unknown: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,9 +95,27 @@ class BeforeAfter(Generic[_Side]):
 
 
 @dataclass(frozen=True)
+class Drift:
+    """A resource of a live stack that somebody changed outside of CloudFormation.
+
+    `differences` are property paths with what the template says and what is there.
+    """
+
+    stack: str
+    resource: str
+    status: str
+    differences: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Review:
-    """The whole review. Costs are by agency, fits by endpoint name."""
+    """The whole review. Costs are by agency, fits by endpoint name.
+
+    `drift` is None unless live stacks are the base. `notes` are sentences on what could not be compared.
+    """
 
     changes: tuple[Change, ...]
     cost: Mapping[str, BeforeAfter[MonthlyCost]] = field(default_factory=dict)
     fit: Mapping[str, BeforeAfter[Fit]] = field(default_factory=dict)
+    drift: tuple[Drift, ...] | None = None
+    notes: tuple[str, ...] = ()
