@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Writes the locked requirements from pyproject.toml: every package by exact version. The .lock files have the hashes of
-# all their files as well, and `make setup` installs from them. pip takes no editable install beside hashes, so the .txt
-# files, with `-e .`, are for whoever installs with plain pip.
+# Writes the locked requirements, those of pyproject.toml and of the examples on docs/clients.md: every package by exact
+# version. The .lock files have the hashes of all their files as well, and `make` installs from them. pip takes no
+# editable install beside hashes, so the .txt files, with `-e .`, are for whoever installs with plain pip.
 set -euo pipefail
 uv=$1
 compile() {
@@ -31,3 +31,12 @@ development=$(compile --extra dev pyproject.toml)
   echo "# Written by \`make requirements\`: requirements-dev.txt with hashes."
   compile --generate-hashes --extra dev --constraint <(echo "$development") pyproject.toml - <<<"$build"
 } >requirements-dev.lock
+clients=tests/integration/clients
+{
+  echo "# Written by \`make requirements\`. What the examples on docs/clients.md import beyond boto3."
+  compile --generate-hashes - <<<$'openai\nsagemaker>=3,<4'
+} >$clients/requirements.lock
+{
+  echo "# Written by \`make requirements\`. The SageMaker SDK before version 3, for its example on docs/clients.md."
+  compile --generate-hashes - <<<'sagemaker>=2.257,<3'
+} >$clients/requirements-sagemaker-2.lock
