@@ -1,4 +1,7 @@
-"""What the app knows of each inference engine: how its image is built and how a model is handed to it."""
+"""What the app knows of each inference engine: how its image is built and how a model is handed to it.
+
+vLLM and TGI have no build: AWS publishes their containers (`quant_llm.catalogue.engine_images`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quant_llm.agency import ModelConfig, ModelLock
+from quant_llm.catalogue import MEMORY_SHARE, TIMEOUT_BOUNDS, Placement, published_image
 from quant_llm.paths import CONTAINER
 from quant_llm_serving import environment as names
 from quant_llm_serving import exllama_options
@@ -45,14 +49,30 @@ EXLLAMAV2 = EngineBuild(engine="exllamav2", folder="exllamav2")
 
 BUILDS: Mapping[str, EngineBuild] = {build.engine: build for build in (LLAMA_CPP, EXLLAMAV2)}
 
+MODEL_FOLDER = "/opt/ml/model"
+"""Where SageMaker puts a model's files, from an archive and from a prefix alike."""
 
-def container_environment(model: ModelConfig, lock: ModelLock) -> dict[str, str]:
+ASYNC_SECONDS = 3600
+"""The most that SageMaker waits for the answer to an asynchronous request (InvocationTimeoutSeconds)."""
+
+TGI_QUEUE = 1000
+"""Requests that TGI takes at a time, as many as LMI by default; it answers 429 to more."""
+
+
+def existing_image(model: ModelConfig, region: str) -> str | None:
+    """The URI of the agency's own image or of AWS's container; None where the stack builds the engine's."""
+    published = published_image(model.engine, region)
+    return model.image or (published.uri if published else None)
+
+
+def container_environment(model: ModelConfig, lock: ModelLock, placement: Placement) -> dict[str, str]:
     """What the container is told: which model, and the agency's sizes; the agency's own variables win."""
-    return {**_ENVIRONMENTS[model.engine](model, lock), **model.environment}
+    return {**_ENVIRONMENTS[model.engine](model, lock, placement), **model.environment}
 
 
-def _llama_cpp(model: ModelConfig, lock: ModelLock) -> dict[str, str]:
+def _llama_cpp(model: ModelConfig, lock: ModelLock, placement: Placement) -> dict[str, str]:
     """All layers on the GPU. llama.cpp divides its context over its slots, so the whole is their product."""
+    del placement  # it takes all GPUs that it finds
     weights = sorted(file.path for file in lock.files if file.path.endswith(".gguf"))
     return {
         names.MODEL: weights[0],  # of a shard set the first; llama.cpp finds the others by name
@@ -62,8 +82,9 @@ def _llama_cpp(model: ModelConfig, lock: ModelLock) -> dict[str, str]:
     }
 
 
-def _exllamav2(model: ModelConfig, lock: ModelLock) -> dict[str, str]:
+def _exllamav2(model: ModelConfig, lock: ModelLock, placement: Placement) -> dict[str, str]:
     """The folder that has the model's configuration. The context length is each request's own."""
+    del placement  # it takes all GPUs that it finds
     configured = (Path(file.path).parent for file in lock.files if Path(file.path).name == "config.json")
     return {
         names.MODEL: min(configured, default=Path()).as_posix(),
@@ -72,7 +93,53 @@ def _exllamav2(model: ModelConfig, lock: ModelLock) -> dict[str, str]:
     }
 
 
-_ENVIRONMENTS: Mapping[str, Callable[[ModelConfig, ModelLock], dict[str, str]]] = {
+def _vllm(model: ModelConfig, lock: ModelLock, placement: Placement) -> dict[str, str]:
+    """LMI's names: its documentation, "LMI Starting Guide" and "vLLM Engine User Guide".
+
+    vLLM reads the quantisation from config.json, and is slower when it is told. The share of the memory is
+    the one that the sizing counts with. LMI by itself gives up on a model after 20 minutes
+    (MODEL_LOADING_TIMEOUT in its Dockerfile), less than SageMaker is asked to wait for a large one, and on an
+    answer, or a piece of a stream, after 2 minutes (chunked_read_timeout in its ConfigManager.java), which is
+    too soon where SageMaker waits for longer than one.
+    """
+    del lock
+    patience = {"SERVING_CHUNKED_READ_TIMEOUT": str(ASYNC_SECONDS)} if model.is_async else {}
+    return {
+        **patience,
+        "HF_MODEL_ID": MODEL_FOLDER,
+        "HF_HUB_OFFLINE": "1",  # or a file that is missing is looked for in a network that isn't there
+        "TENSOR_PARALLEL_DEGREE": "max" if placement.gpu_count is None else str(placement.gpu_count),
+        "OPTION_MAX_MODEL_LEN": str(model.context_length),
+        "OPTION_MAX_ROLLING_BATCH_SIZE": str(model.concurrency),
+        "OPTION_GPU_MEMORY_UTILIZATION": f"{MEMORY_SHARE:.2f}",
+        "OPTION_MODEL_LOADING_TIMEOUT": str(TIMEOUT_BOUNDS[1]),
+    }
+
+
+def _tgi(model: ModelConfig, lock: ModelLock, placement: Placement) -> dict[str, str]:
+    """TGI's names: its documentation, "Text-generation-launcher arguments", and its sagemaker-entrypoint.sh.
+
+    It reads the quantisation from config.json, but not the type of weights that aren't quantised: without
+    `DTYPE` most models are cast to FP16 (default_dtype in its server's models/flash_causal_lm.py).
+    """
+    gpus = {} if placement.gpu_count is None else {"SM_NUM_GPUS": str(placement.gpu_count)}
+    dtype = {"DTYPE": "bfloat16"} if lock.shape.quantization == "BF16" else {}
+    return {
+        "HF_MODEL_ID": MODEL_FOLDER,
+        "HF_HUB_OFFLINE": "1",
+        **gpus,
+        **dtype,
+        "MAX_TOTAL_TOKENS": str(model.context_length),
+        "MAX_INPUT_TOKENS": str(model.context_length - 1),  # it must be less
+        "MAX_BATCH_SIZE": str(model.concurrency),
+        "MAX_CONCURRENT_REQUESTS": str(TGI_QUEUE),
+        "USAGE_STATS": "off",
+    }
+
+
+_ENVIRONMENTS: Mapping[str, Callable[[ModelConfig, ModelLock, Placement], dict[str, str]]] = {
     LLAMA_CPP.engine: _llama_cpp,
     EXLLAMAV2.engine: _exllamav2,
+    "vllm": _vllm,
+    "tgi": _tgi,
 }

@@ -74,14 +74,17 @@ class EngineNeeds:
 # llama.cpp and ExLlamaV2 are compiled here, for the GPUs in their Dockerfiles' CUDA_ARCHITECTURES, with CUDA
 # 12.8, which runs on drivers from 525 on; taken is the newest of the Amazon Linux 2 images nonetheless.
 # ExLlamaV2's kernels need Ampere (8.0) at least.
-# vLLM: Turing (7.5) at least, for AWQ (vLLM documentation, "Supported hardware"). AWS's containers of it have
-# CUDA 13.
+# vLLM: Turing (7.5) at least (vLLM 0.23 documentation, "Installation", GPU). AWS's container has CUDA 13.0
+# (the name of its tag), which has drivers from 580 on.
+# TGI: its Dockerfile compiles with CUDA 12.4 for 8.0, 8.6 and 9.0; 8.9 runs the code for 8.6. What it has as
+# PTX for later GPUs is not the whole: its PyTorch has no code for Blackwell.
 NEEDS: Mapping[Engine, EngineNeeds] = {
     "llama.cpp": EngineNeeds(
         "llama.cpp", (7, 5), 550, frozenset({(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (12, 0)})
     ),
     "exllamav2": EngineNeeds("ExLlamaV2", (8, 0), 550, frozenset({(8, 0), (8, 6), (8, 9), (9, 0), (12, 0)})),
     "vllm": EngineNeeds("vLLM", (7, 5), 580),
+    "tgi": EngineNeeds("TGI", (8, 0), 550, frozenset({(8, 0), (8, 6), (8, 9), (9, 0)})),
 }
 
 

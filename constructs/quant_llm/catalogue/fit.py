@@ -7,6 +7,7 @@ from typing import Literal
 
 from quant_llm.agency import Engine
 from quant_llm.catalogue.engine_needs import NEEDS, Ami, EngineNeeds, ami_for, dotted
+from quant_llm.catalogue.formats import kind_of, least_capability
 from quant_llm.catalogue.prices import Price, usd_per_hour
 from quant_llm.catalogue.schema import InstanceType
 from quant_llm.catalogue.sizing import (
@@ -73,6 +74,7 @@ def assess(workload: Workload, instance: InstanceType, region: str, *, quota: in
     memory, usable = memory_needed(workload, instance.gpu_count), usable_bytes(instance, workload)
     reasons = [
         *fit.reasons,
+        *_format(workload, instance),
         *_split(workload, instance),
         *_memory(instance, memory, usable),
         *_disk(workload, instance),
@@ -132,12 +134,40 @@ def _quota(instance: InstanceType, instances: int, quota: int | None) -> list[Re
     return [Reason("quota", text)]
 
 
-def _split(workload: Workload, instance: InstanceType) -> list[Reason]:
-    heads = workload.shape.attention_heads
-    if workload.engine != "vllm" or heads % instance.gpu_count == 0:
+def _format(workload: Workload, instance: InstanceType) -> list[Reason]:
+    """Kernels of a quantisation that need a newer GPU than the engine itself does."""
+    needs, least = NEEDS[workload.engine], least_capability(workload.engine, workload.shape)
+    capability = instance.cuda_compute_capability
+    # Where the engine itself doesn't run there is nothing to add; of an agency's own image nothing is known.
+    if workload.brings_image or least is None or not needs.runs_on(capability) or capability >= least:
         return []
-    text = f"a number of GPUs that divides the model's {heads} attention heads: it has {instance.gpu_count}"
+    text = (
+        f"a GPU on which {needs.name} runs {kind_of(workload.shape)}, of compute capability "
+        f"{dotted(least)} or later: {instance.gpu_model} has {dotted(capability)}"
+    )
     return [Reason("engine", text)]
+
+
+def _split(workload: Workload, instance: InstanceType) -> list[Reason]:
+    """An engine that spreads each layer gives every GPU whole heads.
+
+    Attention heads: vllm/config/model.py, verify_with_parallel_config. Keys and values: vLLM repeats heads
+    where there are fewer than GPUs (vllm/model_executor/models/llama.py), TGI does not
+    (flash_llama_modeling.py of its server).
+    """
+    if not workload.spreads_layers:
+        return []
+    gpus = instance.gpu_count
+    counts = {
+        "attention heads": (workload.shape.attention_heads, False),
+        "KV heads": (workload.shape.key_value_heads, workload.engine == "vllm"),
+    }
+    for name, (heads, repeats) in counts.items():
+        if heads % gpus and not (repeats and gpus % heads == 0):
+            return [
+                Reason("engine", f"a number of GPUs that divides the model's {heads} {name}: it has {gpus}")
+            ]
+    return []
 
 
 def _memory(instance: InstanceType, memory: MemoryNeed, usable: int | None) -> list[Reason]:

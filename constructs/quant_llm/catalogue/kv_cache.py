@@ -21,7 +21,7 @@ _BITS: Mapping[str, float] = {
     "f32": 32.0,
     **dict.fromkeys(("f16", "bf16", "fp16", "auto"), _DEFAULT_BITS),
     **dict.fromkeys(("q8_0", "q8"), 8.5),
-    **dict.fromkeys(("fp8", "fp8_e4m3", "fp8_e5m2"), 8.0),
+    **dict.fromkeys(("fp8", "fp8_e4m3", "fp8_e4m3fn", "fp8_e5m2"), 8.0),
     "q6": 6.5,
     "q5_1": 6.0,
     "q5_0": 5.5,
@@ -33,6 +33,7 @@ _OPTIONS: Mapping[Engine, tuple[str, str]] = {
     "llama.cpp": ("LLAMA_ARG_CACHE_TYPE_K", "LLAMA_ARG_CACHE_TYPE_V"),
     "exllamav2": ("EXLLAMA_CACHE_MODE", "EXLLAMA_CACHE_MODE"),
     "vllm": ("OPTION_KV_CACHE_DTYPE", "OPTION_KV_CACHE_DTYPE"),
+    "tgi": ("KV_CACHE_DTYPE", "KV_CACHE_DTYPE"),
 }
 
 
@@ -47,7 +48,7 @@ def kv_cache_bytes(workload: Workload) -> int:
 
 def unpacked_layer_bytes(workload: Workload) -> int:
     """Bytes of one layer's keys and values in 16 bits, which the engines unpack a quantised cache to."""
-    if workload.engine == "vllm" or min(_bits(workload)) >= _DEFAULT_BITS:
+    if workload.spreads_layers or min(_bits(workload)) >= _DEFAULT_BITS:
         return 0
     return 2 * 2 * _numbers(workload)
 

@@ -1,7 +1,7 @@
 """GPU memory that an engine takes beside weights and KV cache, from how its source allocates it.
 
-Each constant is in one place, `OVERHEADS`, and is fitted to what was measured (docs/sizing.md); vLLM's are
-not measured. Everything is rounded up: a model that is said to fit must fit.
+Each constant is in one place, `OVERHEADS`, and is fitted to what was measured (docs/sizing.md); vLLM's and
+TGI's are not measured. Everything is rounded up: a model that is said to fit must fit.
 """
 
 from __future__ import annotations
@@ -95,12 +95,29 @@ def _exllamav2(workload: Workload, gpu_count: int) -> int:
 def _vllm(workload: Workload, gpu_count: int) -> int:
     """The peak that vLLM finds in its run at start-up: one step's activations, and the requests' logits.
 
-    A step has 2,048 tokens and 256 requests by default (vllm/engine/arg_utils.py, get_batch_defaults, for a
-    server on GPUs under 70 GiB). The feed-forward part is spread over the GPUs, the hidden states are not.
+    A step has 2,048 tokens by default in LMI, which makes vLLM's engine by itself (vllm/config/scheduler.py,
+    DEFAULT_MAX_NUM_BATCHED_TOKENS); LMI has a name of its own for it and takes vLLM's as well.
     """
+    options = workload.options
+    step = option_number(options, "OPTION_MAX_NUM_BATCHED_TOKENS", 2048)
+    step = option_number(options, "OPTION_MAX_ROLLING_BATCH_PREFILL_TOKENS", step)
+    return _step(workload, int(step), gpu_count)
+
+
+def _tgi(workload: Workload, gpu_count: int) -> int:
+    """The peak of TGI's warm-up with the largest batch: `MAX_BATCH_PREFILL_TOKENS`, and the requests' logits.
+
+    Without that option TGI takes what suits the GPU, 4,096 where it can't tell, and less where memory is
+    short (launcher/src/main.rs, compute_optimal and vram_maximum).
+    """
+    step = option_number(workload.options, "MAX_BATCH_PREFILL_TOKENS", 4096)
+    return _step(workload, int(step), gpu_count)
+
+
+def _step(workload: Workload, tokens: int, gpu_count: int) -> int:
+    """Activations of so many tokens: the feed-forward part is spread over the GPUs, hidden states are not."""
     shape = workload.shape
-    step = int(option_number(workload.options, "OPTION_MAX_ROLLING_BATCH_PREFILL_TOKENS", 2048))
-    activations = step * (2 * feed_forward_size(shape) / gpu_count + 4 * shape.embedding_size) * _HALF
+    activations = tokens * (2 * feed_forward_size(shape) / gpu_count + 4 * shape.embedding_size) * _HALF
     return math.ceil(activations) + _FLOAT * max(256, workload.concurrency) * shape.vocabulary_size
 
 
@@ -108,4 +125,5 @@ OVERHEADS: Mapping[Engine, EngineOverhead] = {
     "llama.cpp": EngineOverhead(fixed_mib=640, buffer_factor=1.1, buffers=_llama_cpp),
     "exllamav2": EngineOverhead(fixed_mib=1152, buffer_factor=1.1, buffers=_exllamav2),
     "vllm": EngineOverhead(fixed_mib=640, buffer_factor=1.0, buffers=_vllm),
+    "tgi": EngineOverhead(fixed_mib=640, buffer_factor=1.0, buffers=_tgi),
 }

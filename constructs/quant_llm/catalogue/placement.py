@@ -9,7 +9,9 @@ from typing import Any
 
 from quant_llm.agency import AUTO, AgencyConfig, AgencyFileError, Location, ModelConfig, ModelLock, Problem
 from quant_llm.catalogue.choose import Choice, by_likely_price, choose, choose_from
+from quant_llm.catalogue.engine_checks import engine_problems
 from quant_llm.catalogue.fit import Fit, Reason, assess, assess_type
+from quant_llm.catalogue.formats import engines_of
 from quant_llm.catalogue.schema import InstanceType, load_catalogue
 from quant_llm.catalogue.sizing import download_seconds, longest_context, startup_seconds, volume_gb
 from quant_llm.catalogue.workload import Workload, most_instances
@@ -24,7 +26,8 @@ class Placement:
 
     `ami` and `volume_gb` are None where SageMaker decides; `instance_store` is whether the model lies on
     disks of the instance's own, which take no volume size and no key, None if that isn't known. The timeouts
-    are in seconds.
+    are in seconds. `gpu_count` is the number of GPUs of an instance, None for a type that the catalogue
+    doesn't have.
     """
 
     instance_type: str
@@ -34,6 +37,7 @@ class Placement:
     download_seconds: int
     startup_seconds: int
     choice: Choice | None = None
+    gpu_count: int | None = None
 
     @property
     def why(self) -> dict[str, Any] | None:
@@ -80,8 +84,9 @@ def _placement(agency: AgencyConfig, model: ModelConfig, lock: ModelLock) -> Pla
         volume_gb=volume_gb(workload, fit.instance) if fit else None,
         instance_store=has_instance_store(instance_type),
         download_seconds=download_seconds(lock.total_bytes),
-        startup_seconds=startup_seconds(lock.total_bytes),
+        startup_seconds=startup_seconds(lock.total_bytes, model.engine),
         choice=choice,
+        gpu_count=fit.instance.gpu_count if fit else None,
     )
 
 
@@ -122,13 +127,17 @@ def explained(agency: AgencyConfig, choice: Choice) -> str:
 def check(agency: AgencyConfig, locks: Mapping[str, ModelLock]) -> list[Problem]:
     """Everything that the catalogue has against an agency file.
 
-    Of a model without a lock only what needs none: the region, the engine's GPUs and driver, the quota.
+    Of a model without a lock only what needs none: the region, the engine's container, variables, GPUs and
+    driver, the quota.
     """
     problems: list[Problem] = []
     for index, model in enumerate(agency.models):
         lock, at = locks.get(model.name), ("models", index)
+        problems += engine_problems(agency, model, lock, at)
         problems += _context(agency, model, lock, at)
-        problems += _instance_type(agency, model, lock, at)
+        if lock is None or model.engine in engines_of(lock.shape):  # else the sums mean nothing
+            problems += _instance_type(agency, model, lock, at)
+        problems += _gpus_of_a_copy(agency, model, at)
         problems += _quota(agency, model, at)
     return problems or list(_quotas_together(agency, locks))
 
@@ -162,6 +171,16 @@ def _instance_type(
     fit = _judge(agency, model, lock, instance)
     for reason in fit.reasons if fit else ():
         yield _refusal(agency, model, lock, at, reason, instance)
+
+
+def _gpus_of_a_copy(agency: AgencyConfig, model: ModelConfig, at: Location) -> Iterator[Problem]:
+    """A copy of an inference component says how many GPUs it takes: those of its instance, if known."""
+    known = model.instance_type == AUTO or load_catalogue().find(model.instance_type) is not None
+    if agency.deployed(model).is_component and not known and model.image is not None:
+        expected = (
+            "a type of the catalogue, whose number of GPUs is known, or 1 or more instances at all times"
+        )
+        yield agency.wrong((*at, "instance_type"), model.instance_type, expected)
 
 
 def _refusal(

@@ -14,9 +14,11 @@ memory that was measured on a GPU: docs/sizing.md has the table.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from quant_llm.agency import Engine
 from quant_llm.catalogue.kv_cache import PAGE_TOKENS, kv_cache_bytes
 from quant_llm.catalogue.overhead import overhead_bytes
 from quant_llm.catalogue.schema import InstanceType
@@ -29,11 +31,14 @@ GB: Final = 10**9
 USABLE_SHARE: Final = 0.97
 """Of the memory that EC2 reports, where no source says what CUDA finds free: the driver keeps some."""
 
-VLLM_SHARE: Final = 0.90
-"""Of a GPU's memory that vLLM takes by default (`gpu_memory_utilization`) for weights, cache, activations."""
+MEMORY_SHARE: Final = 0.90
+"""Of a GPU's memory that vLLM and TGI are told to take for weights, cache and activations: TGI's default
+(TGI_WIGGLE_ROOM in its server's models/globals.py). vLLM's own is 0.92 since 0.23 and was 0.9."""
 
-VLLM_GRAPHS_MIB: Final = 1024
-"""What vLLM's CUDA graphs need beside that share."""
+GRAPHS_MIB: Final = 1024
+"""What the CUDA graphs of vLLM and TGI need beside that share."""
+
+_SHARES: Final[Mapping[str, str]] = {"vllm": "OPTION_GPU_MEMORY_UTILIZATION", "tgi": "TGI_WIGGLE_ROOM"}
 
 FILE_SYSTEM_SHARE: Final = 0.95
 """Of a disk that files can have; the file system keeps the rest."""
@@ -71,15 +76,15 @@ class MemoryNeed:
 def memory_needed(workload: Workload, gpu_count: int) -> MemoryNeed:
     """Memory of the GPU that holds the most when the model is spread over `gpu_count` of one instance.
 
-    vLLM spreads every layer over all GPUs. llama.cpp (`--split-mode layer`, its default) and ExLlamaV2 give
-    each GPU whole layers, and the last one the output layer. ExLlamaV2 keeps the token embedding in the
+    vLLM and TGI spread every layer over all GPUs. llama.cpp (`--split-mode layer`, its default) and ExLlamaV2
+    give each GPU whole layers, and the last one the output layer. ExLlamaV2 keeps the token embedding in the
     host's memory (exllamav2/embedding.py); so does llama.cpp, where it is small enough to be left in the sum.
     """
     kv_cache, weights = kv_cache_bytes(workload), workload.weight_bytes
     shape = workload.shape
     if workload.engine == "exllamav2":
         weights -= min(weights, shape.separate_embedding_bytes)
-    if workload.engine == "vllm":
+    if workload.spreads_layers:
         # A KV head is never split: with more GPUs than heads each has a copy of one.
         heads = math.ceil(shape.key_value_heads / gpu_count)
         weights = math.ceil(weights / gpu_count)
@@ -111,9 +116,9 @@ def usable_bytes(instance: InstanceType, workload: Workload) -> int | None:
     if reported is None:
         return None
     free = instance.gpu_memory_usable_mib_each or reported * USABLE_SHARE
-    if workload.engine == "vllm":
-        share = option_number(workload.options, "OPTION_GPU_MEMORY_UTILIZATION", VLLM_SHARE)
-        free = min(free - VLLM_GRAPHS_MIB, reported * share)
+    if workload.spreads_layers:
+        share = option_number(workload.options, _SHARES[workload.engine], MEMORY_SHARE)
+        free = min(free - GRAPHS_MIB, reported * share)
     return int(free * MIB)
 
 
@@ -159,9 +164,14 @@ def download_seconds(artifact_bytes: int) -> int:
     return _bounded(300 + artifact_bytes // 50_000_000)
 
 
-def startup_seconds(artifact_bytes: int) -> int:
-    """Seconds to the first healthy ping: 5 minutes and 10 s a GB (100 MB/s, disk to GPU), so bounded too."""
-    return _bounded(300 + artifact_bytes // 100_000_000)
+def startup_seconds(artifact_bytes: int, engine: Engine) -> int:
+    """Seconds to the first healthy ping: 5 minutes and 10 s a GB (100 MB/s, disk to GPU), so bounded too.
+
+    vLLM and TGI have 5 minutes more: before the first answer they compile, try out the largest batch and
+    capture CUDA graphs. What is left of the time costs nothing.
+    """
+    base = 600 if engine in _SHARES else 300
+    return _bounded(base + artifact_bytes // 100_000_000)
 
 
 def _bounded(seconds: int) -> int:
@@ -173,11 +183,11 @@ def decode_limit(workload: Workload, instance: InstanceType) -> float | None:
     """Tokens a second of one request that the memory's bandwidth allows: an estimate, and an upper one.
 
     Every weight is read once a token: bandwidth / bytes of the weights. A mixture of experts reads fewer and
-    may be faster. GPUs that each hold whole layers take turns; only vLLM's work at the same time. None when
-    the bandwidth is unknown.
+    may be faster. GPUs that each hold whole layers take turns; vLLM's and TGI's work at the same time. None
+    when the bandwidth is unknown.
     """
     bandwidth = instance.gpu_memory_bandwidth_gb_s
     if bandwidth is None:
         return None
-    at_once = instance.gpu_count if workload.engine == "vllm" else 1
+    at_once = instance.gpu_count if workload.spreads_layers else 1
     return bandwidth * GB * at_once / workload.weight_bytes

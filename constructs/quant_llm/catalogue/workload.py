@@ -31,6 +31,11 @@ class Workload:
     instances: int = 1
     brings_image: bool = False
 
+    @property
+    def spreads_layers(self) -> bool:
+        """Whether each layer is spread over all GPUs (tensor parallelism), or each GPU has whole layers."""
+        return self.engine in ("vllm", "tgi")
+
     @classmethod
     def of(cls, model: ModelConfig, lock: ModelLock) -> Workload:
         """The workload of a model of an agency file and its lock."""

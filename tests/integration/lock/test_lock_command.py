@@ -54,6 +54,11 @@ def test_shard_set_is_locked_as_a_whole(hub: HubServer, agency: Agency) -> None:
     [
         ("quantllm-test/tiny-exl2", "exllamav2", "exl2", "EXL2-4.0bpw"),
         ("quantllm-test/tiny-awq", "vllm", "safetensors", "AWQ-4bit"),
+        ("quantllm-test/tiny-gptq", "vllm", "safetensors", "GPTQ-4bit"),
+        ("quantllm-test/tiny-fp8", "vllm", "safetensors", "FP8"),
+        ("quantllm-test/tiny-fp8-compressed", "vllm", "safetensors", "FP8"),
+        ("quantllm-test/tiny-int4-compressed", "tgi", "safetensors", "INT4"),
+        ("quantllm-test/tiny-bf16", "tgi", "safetensors", "BF16"),
     ],
 )
 def test_safetensors_have_the_parameters_of_the_gguf(

@@ -23,7 +23,7 @@ from tests.unit.catalogue.models import SIZES
 FACTS: dict[str, dict[str, Any]] = {
     row["instance_type"]: row for row in YAML(typ="safe", pure=True).load(DATA.read_text())["instances"]
 }
-ENGINES: tuple[Engine, ...] = ("llama.cpp", "exllamav2", "vllm")
+ENGINES: tuple[Engine, ...] = ("llama.cpp", "exllamav2", "vllm", "tgi")
 REGIONS = (
     "us-east-1",
     "us-west-2",
@@ -36,7 +36,9 @@ REGIONS = (
 COMPILED_FOR = {
     "llama.cpp": {"7.5", "8.0", "8.6", "8.9", "9.0", "12.0"},
     "exllamav2": {"8.0", "8.6", "8.9", "9.0", "12.0"},
+    "tgi": {"8.0", "8.6", "8.9", "9.0"},
 }
+SPREAD = ("vllm", "tgi")
 FACTOR = {"g4dn": 1.25, "g5": 1.25, "g6": 1.25, "g6e": 1.25, "g7e": 1.25, "p4d": 1.15, "p5": 1.15}
 
 
@@ -48,7 +50,7 @@ def oracle_memory(engine: Engine, one: Workload, gpus: int) -> float:
     over = overhead_bytes(one, gpus)
     if gpus == 1:
         return one.weight_bytes + cache + over
-    if engine == "vllm":
+    if engine in SPREAD:
         return (
             one.weight_bytes / gpus
             + cache * math.ceil(shape.key_value_heads / gpus) / shape.key_value_heads
@@ -72,12 +74,15 @@ def oracle(engine: Engine, one: Workload, name: str, region: str, quota: int | N
     runs = capability in COMPILED_FOR[engine] if engine in COMPILED_FOR else float(capability) >= 7.5
     if not runs and not one.brings_image:
         against.add("engine")
-    if engine == "vllm" and one.shape.attention_heads % gpus:
+    if engine in SPREAD and one.shape.attention_heads % gpus:
+        against.add("engine")
+    repeated = engine == "vllm" and gpus % one.shape.key_value_heads == 0
+    if engine in SPREAD and one.shape.key_value_heads % gpus and not repeated:
         against.add("engine")
     if quota is not None and one.instances > quota:
         against.add("quota")
     free = None if mib is None else (row["gpu_memory_usable_mib_each"] or mib * 0.97)
-    if free is not None and engine == "vllm":
+    if free is not None and engine in SPREAD:
         free = min(free - 1024, mib * 0.9)
     if free is None or oracle_memory(engine, one, gpus) > free * 2**20:
         against.add("memory")

@@ -71,12 +71,15 @@ REFUSED = [
     pytest.param(
         [("engine: llama.cpp", "engine: exllamav2"), (TYPE, "instance_type: ml.g4dn.xlarge")],
         [
+            "6: models[0].engine: got 'exllamav2', expected an engine that reads Q4_K_M, which the lock has: "
+            "llama.cpp; did you mean 'llama.cpp'?"
+        ],
+        [
             "7: models[0].instance_type: got 'ml.g4dn.xlarge', expected a GPU that ExLlamaV2 runs on, of "
             "compute capability one of 8.0, 8.6, 8.9, 9.0, 12.0: NVIDIA T4 has 7.5; nearest that works: "
             "ml.g6.xlarge at about $1.13/h (estimate)"
         ],
-        None,
-        id="ExLlamaV2 on a T4",
+        id="ExLlamaV2 with a GGUF, or on a T4",
     ),
     pytest.param(
         [(TYPE, "instance_type: ml.p6-b200.48xlarge")],

@@ -28,7 +28,7 @@ from quant_llm.catalogue import (
 from quant_llm.catalogue.overhead import OVERHEADS, feed_forward_size
 from tests.unit.catalogue.models import HUGE, LARGE, SMALL, shape, workload
 
-ENGINES: tuple[Engine, ...] = ("llama.cpp", "exllamav2", "vllm")
+ENGINES: tuple[Engine, ...] = ("llama.cpp", "exllamav2", "vllm", "tgi")
 SHAPES = (SMALL, shape(), LARGE, HUGE)
 
 
@@ -69,6 +69,8 @@ def test_a_context_is_rounded_up_to_whole_pages() -> None:
         ("exllamav2", {"EXLLAMA_CACHE_MODE": "Q4"}, 9),
         ("exllamav2", {"EXLLAMA_CACHE_MODE": "FP16"}, 32),
         ("vllm", {"OPTION_KV_CACHE_DTYPE": "fp8"}, 16),
+        ("tgi", {"KV_CACHE_DTYPE": "fp8_e4m3fn"}, 16),
+        ("tgi", {"OPTION_KV_CACHE_DTYPE": "fp8"}, 32),
     ],
 )
 def test_a_quantised_cache_is_smaller(engine: Engine, options: dict[str, str], bits: float) -> None:
@@ -189,12 +191,37 @@ def test_an_option_that_is_no_number_counts_as_the_default(text: str) -> None:
     assert memory_needed(workload(options={"LLAMA_ARG_UBATCH": text}), 1) == memory_needed(workload(), 1)
 
 
+@pytest.mark.parametrize(
+    ("engine", "option", "default"),
+    [
+        ("vllm", "OPTION_MAX_ROLLING_BATCH_PREFILL_TOKENS", 2048),
+        ("vllm", "OPTION_MAX_NUM_BATCHED_TOKENS", 2048),
+        ("tgi", "MAX_BATCH_PREFILL_TOKENS", 4096),
+    ],
+)
+def test_a_larger_step_takes_more_memory_for_activations(engine: Engine, option: str, default: int) -> None:
+    plain, same, larger = (
+        memory_needed(workload(engine, options=options), 1).overhead
+        for options in ({}, {option: str(default)}, {option: "16384"})
+    )
+    assert plain == same < larger
+
+
+def test_lmis_own_name_of_the_step_wins_over_vllms() -> None:
+    both = {"OPTION_MAX_ROLLING_BATCH_PREFILL_TOKENS": "4096", "OPTION_MAX_NUM_BATCHED_TOKENS": "16384"}
+    lmi = {"OPTION_MAX_ROLLING_BATCH_PREFILL_TOKENS": "4096"}
+    assert memory_needed(workload("vllm", options=both), 1) == memory_needed(workload("vllm", options=lmi), 1)
+
+
 def test_less_than_the_reported_memory_is_usable() -> None:
     assert usable_bytes(find("ml.g4dn.xlarge"), workload()) == 14910 * 1024**2  # of 16384
     assert usable_bytes(find("ml.g5.xlarge"), workload()) == int(22888 * 0.97 * 1024**2)
     assert usable_bytes(find("ml.g5.xlarge"), workload("vllm")) == int(22888 * 0.9 * 1024**2)
     share = workload("vllm", options={"OPTION_GPU_MEMORY_UTILIZATION": "0.5"})
     assert usable_bytes(find("ml.g5.xlarge"), share) == 22888 // 2 * 1024**2
+    room = workload("tgi", options={"TGI_WIGGLE_ROOM": "0.5"})
+    assert usable_bytes(find("ml.g5.xlarge"), room) == 22888 // 2 * 1024**2
+    assert usable_bytes(find("ml.g5.xlarge"), workload("tgi")) == int(22888 * 0.9 * 1024**2)
     assert usable_bytes(find("ml.p6e-gb200.36xlarge"), workload()) is None
 
 
@@ -227,9 +254,15 @@ def test_a_volume_is_asked_for_only_without_an_instance_store() -> None:
 
 
 def test_timeouts_grow_with_the_size_and_stay_within_sagemakers_bounds() -> None:
-    assert (download_seconds(0), startup_seconds(0)) == (300, 300)
-    assert (download_seconds(10 * 10**9), startup_seconds(10 * 10**9)) == (500, 400)
-    assert (download_seconds(10**12), startup_seconds(10**12)) == (3600, 3600)
+    assert (download_seconds(0), startup_seconds(0, "llama.cpp")) == (300, 300)
+    assert (download_seconds(10 * 10**9), startup_seconds(10 * 10**9, "exllamav2")) == (500, 400)
+    assert (download_seconds(10**12), startup_seconds(10**12, "llama.cpp")) == (3600, 3600)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "tgi"])
+def test_engines_that_compile_and_capture_graphs_have_more_time_to_start(engine: Engine) -> None:
+    assert (startup_seconds(0, engine), startup_seconds(10 * 10**9, engine)) == (600, 700)
+    assert startup_seconds(10**12, engine) == 3600
 
 
 def test_the_speed_limit_is_the_bandwidth_over_the_weights() -> None:

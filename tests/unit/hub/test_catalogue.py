@@ -53,6 +53,11 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytes
         ("quantllm-test/tiny-gguf-folders", "*Q4_K_M.gguf", 2),
         ("quantllm-test/tiny-exl2", "*.safetensors", 3),
         ("quantllm-test/tiny-awq", "*.safetensors", 3),
+        ("quantllm-test/tiny-bf16", "*.safetensors", 4),
+        ("quantllm-test/tiny-gptq", "*.safetensors", 3),
+        ("quantllm-test/tiny-fp8", "*.safetensors", 5),
+        ("quantllm-test/tiny-fp8-compressed", "*.safetensors", 5),
+        ("quantllm-test/tiny-int4-compressed", "*.safetensors", 3),
         ("quantllm-test/tiny-gated", "*.gguf", 1),
     ],
 )

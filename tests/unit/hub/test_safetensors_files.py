@@ -13,9 +13,9 @@ from quant_llm_tools.local_aws.hub import safetensors
 from quant_llm_tools.local_aws.hub.architectures import CODELLAMA_34B, LLAMA_3_70B, TINY, Architecture
 from quant_llm_tools.local_aws.hub.content import GeneratedContent
 from quant_llm_tools.local_aws.hub.safetensors import Tensor
-from quant_llm_tools.local_aws.hub.safetensors_models import awq, exl2
+from quant_llm_tools.local_aws.hub.safetensors_models import awq, bf16, exl2, fp8, gptq, int4
 
-BYTES = {"F16": 2, "I16": 2, "I32": 4}
+BYTES = {"F8_E4M3": 1, "BF16": 2, "F16": 2, "I16": 2, "I32": 4, "I64": 8}
 
 
 def parsed(content: GeneratedContent) -> dict[str, Any]:
@@ -37,7 +37,8 @@ def parsed(content: GeneratedContent) -> dict[str, Any]:
 
 @pytest.mark.parametrize("architecture", [LLAMA_3_70B, CODELLAMA_34B, TINY], ids=lambda each: each.name)
 def test_tensors_fill_the_file_without_gaps(architecture: Architecture) -> None:
-    for files in (awq(architecture), exl2(architecture, bits=4.0, head_bits=6)):
+    others = (make(architecture, shard_bytes=5_000_000_000) for make in (bf16, gptq, fp8, int4))
+    for files in (awq(architecture), exl2(architecture, bits=4.0, head_bits=6), *others):
         for path, tensors in files.items():
             assert set(parsed(safetensors.content(tensors, seed=path))) == {each.name for each in tensors}
 

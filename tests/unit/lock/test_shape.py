@@ -127,7 +127,32 @@ def test_null_in_the_config_is_as_absent() -> None:
     assert (shape.head_size, shape.key_value_heads) == (16, 4)
 
 
+def compressed(form: str, bits: int, kind: str, **group: Any) -> dict[str, Any]:
+    """A quantization_config as LLM Compressor writes it, with one group of layers."""
+    weights = {"num_bits": bits, "type": kind, "symmetric": True, "strategy": "group", "group_size": 128}
+    groups = {"group_0": {"targets": ["Linear"], "weights": weights, "input_activations": None, **group}}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": form,
+        "config_groups": groups,
+        "ignore": ["lm_head"],
+    }
+
+
 PACKED = [StoredTensor("a.qweight", "I32", (64, 100))]
+MIXED = compressed("pack-quantized", 4, "int")
+MIXED["config_groups"]["group_1"] = {
+    **MIXED["config_groups"]["group_0"],
+    "weights": {"num_bits": 8, "type": "int"},
+}
+COMPRESSED = [
+    StoredTensor("a.weight_packed", "I32", (64, 100)),
+    StoredTensor("a.weight_scale", "BF16", (64, 1)),
+    StoredTensor("a.weight_zero_point", "I32", (64, 1)),
+    StoredTensor("a.weight_g_idx", "I32", (100,)),
+    StoredTensor("a.weight_shape", "I64", (2,)),
+    StoredTensor("norm.weight", "BF16", (64,)),
+]
 EXL2 = [StoredTensor("a.q_weight", "I32", (8, 100)), StoredTensor("a.q_invperm", "I32", (64,))]
 
 
@@ -137,6 +162,10 @@ EXL2 = [StoredTensor("a.q_weight", "I32", (8, 100)), StoredTensor("a.q_invperm",
         ({"quant_method": "awq", "bits": 4}, PACKED, ("safetensors", "AWQ-4bit", 51200)),
         ({"quant_method": "gptq", "bits": 8}, PACKED, ("safetensors", "GPTQ-8bit", 25600)),
         ({"quant_method": "fp8"}, WEIGHTS, ("safetensors", "FP8", 6464)),
+        ({"quant_method": "fbgemm_fp8"}, WEIGHTS, ("safetensors", "FP8", 6464)),
+        (compressed("float-quantized", 8, "float"), WEIGHTS, ("safetensors", "FP8", 6464)),
+        (compressed("pack-quantized", 4, "int"), COMPRESSED, ("safetensors", "INT4", 51264)),
+        (compressed("pack-quantized", 8, "int"), COMPRESSED, ("safetensors", "INT8", 25664)),
         ({"quant_method": "exl2", "bits": 4.25}, EXL2, ("exl2", "EXL2-4.25bpw", 6400)),
         ({"quant_method": "exl2", "bits": 4}, EXL2, ("exl2", "EXL2-4.0bpw", 6400)),
         (None, EXL2, ("exl2", "EXL2", 6400)),
@@ -160,6 +189,30 @@ def test_quantisation_is_named_and_its_weights_are_counted(
         ({"text_config": 1}, WEIGHTS, "text_config in config.json is not an object"),
         ({"quantization_config": 1}, WEIGHTS, "quantization_config in config.json is not an object"),
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, WEIGHTS, "not supported yet"),
+        (
+            {"quantization_config": {"quant_method": "compressed-tensors"}},
+            WEIGHTS,
+            "config_groups .* missing",
+        ),
+        (
+            {"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"g": 1}}},
+            WEIGHTS,
+            "has 1, expected an object",
+        ),
+        ({"quantization_config": compressed("nvfp4-pack-quantized", 4, "float")}, WEIGHTS, "'nvfp4-pack"),
+        ({"quantization_config": compressed("int-quantized", 8, "int")}, WEIGHTS, "'int-quantized'"),
+        ({"quantization_config": compressed("pack-quantized", 3, "int")}, WEIGHTS, "4 or 8 bits"),
+        (
+            {
+                "quantization_config": compressed(
+                    "pack-quantized", 4, "int", input_activations={"num_bits": 8}
+                )
+            },
+            WEIGHTS,
+            "activations in 16 bits",
+        ),
+        ({"quantization_config": MIXED}, WEIGHTS, "weights of several forms"),
+        ({}, COMPRESSED, "'a.weight_packed' is packed"),
         ({"quantization_config": {"quant_method": "awq", "bits": "4"}}, PACKED, "bits of awq in .* is '4'"),
         ({"quantization_config": {"quant_method": "gptq"}}, PACKED, "bits of gptq in .* is None"),
         (
@@ -185,7 +238,16 @@ values = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.lists(st.integers())
 )
 quantizations = st.fixed_dictionaries(
-    {"quant_method": values | st.sampled_from(["awq", "gptq", "exl2", "fp8"]), "bits": values}
+    {
+        "quant_method": values | st.sampled_from(["awq", "gptq", "exl2", "fp8", "compressed-tensors"]),
+        "bits": values,
+        "format": values | st.sampled_from(["pack-quantized", "float-quantized"]),
+        "config_groups": values
+        | st.dictionaries(
+            st.text(max_size=2),
+            values | st.fixed_dictionaries({"weights": values | st.fixed_dictionaries({"num_bits": values})}),
+        ),
+    }
 )
 configs = st.dictionaries(st.sampled_from([*CONFIG, "head_dim"]), values | st.integers(1, 2**70))
 

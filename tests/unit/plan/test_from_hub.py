@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from quant_llm.catalogue import engines_of
 from quant_llm.errors import QuantLlmError
 from quant_llm_tools.local_aws.hub import gguf_models
 from quant_llm_tools.local_aws.hub.architectures import TINY
 from quant_llm_tools.local_aws.hub.content import Content
 from quant_llm_tools.local_aws.hub.gguf_models import Quantization as Mix
-from quant_llm_tools.plan.from_hub import engines_of, quantizations
+from quant_llm_tools.plan.from_hub import quantizations
 from quant_llm_tools.plan.subject import LeftOut, Quantization
 from tests.unit.lock.fakes import COMMIT, CONFIG, FakeRepository, safetensors_file
 
@@ -87,12 +88,15 @@ def test_the_root_and_each_folder_of_safetensors_is_one() -> None:
     )
     assert [(one.place, one.shape.quantization, one.engine) for one in quantized] == [
         ("", "BF16", "vllm"),
+        ("", "BF16", "tgi"),
         ("other", "BF16", "vllm"),
+        ("other", "BF16", "tgi"),
     ]
-    assert [one.shape.parameters for one in quantized] == [64_000, 128_000]
-    assert [one.total_bytes - len(config()) for one in quantized] == [len(WEIGHTS), len(MORE_WEIGHTS)]
-    assert quantized[0].notes == ()
-    assert "from the root only" in quantized[1].notes[0]
+    root, other = quantized[0], quantized[2]
+    assert [one.shape.parameters for one in (root, other)] == [64_000, 128_000]
+    assert [one.total_bytes - len(config()) for one in (root, other)] == [len(WEIGHTS), len(MORE_WEIGHTS)]
+    assert root.notes == ()
+    assert "from the root only" in other.notes[0]
     assert [one.name for one in left_out] == ["adapter"]
     assert "config.json" in left_out[0].reason
 
@@ -123,9 +127,10 @@ def test_a_fault_of_the_listing_is_an_error() -> None:
     [
         ("gguf", "Q4_0", ("llama.cpp",)),
         ("exl2", "EXL2-4.0bpw", ("exllamav2",)),
-        ("safetensors", "GPTQ-4bit", ("exllamav2", "vllm")),
-        ("safetensors", "GPTQ-8bit", ("vllm",)),
-        ("safetensors", "AWQ-4bit", ("vllm",)),
+        ("safetensors", "GPTQ-4bit", ("exllamav2", "vllm", "tgi")),
+        ("safetensors", "GPTQ-8bit", ("vllm", "tgi")),
+        ("safetensors", "AWQ-4bit", ("vllm", "tgi")),
+        ("safetensors", "GPTQ-2bit", ()),
     ],
 )
 def test_engines_are_those_that_run_the_format(

@@ -6,12 +6,16 @@ import dataclasses
 import functools
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
-from quant_llm.catalogue import Workload, choose, load_catalogue, memory_needed, usd_per_hour
+from quant_llm.agency import Engine
+from quant_llm.catalogue import Workload, choose, engine_images, load_catalogue, memory_needed, usd_per_hour
+from quant_llm.catalogue.engine_images import load_published_images
 from quant_llm.errors import QuantLlmError
 from quant_llm.paths import ROOT
+from quant_llm_tools.plan.command import ENGINES
 from quant_llm_tools.plan.document import ModelPlan, Plan
 from quant_llm_tools.plan.from_agency import agency_subjects
 from quant_llm_tools.plan.planning import plan_model
@@ -126,9 +130,20 @@ def test_where_nothing_fits_the_context_that_would_is_told() -> None:
     assert longer.auto is None
 
 
-def test_an_engine_that_cannot_be_deployed_yet_says_so() -> None:
-    plan = next(one for one in plans() if one.name == "health: llama3-70b-awq")
-    assert "'vllm' is not supported yet" in plan.quantizations[0].notes[0]
+def test_an_engine_without_a_container_in_the_region_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = next(one for one in subjects() if one.name == "health: llama3-70b-awq")
+    assert plan_model(subject).quantizations[0].notes == ()
+    known = load_published_images()
+    nowhere = {engine: image.model_copy(update={"accounts": {}}) for engine, image in known.images.items()}
+    monkeypatch.setattr(
+        engine_images, "load_published_images", lambda: known.model_copy(update={"images": nowhere})
+    )
+    (note,) = plan_model(subject).quantizations[0].notes
+    assert note == "AWS has no container of vllm in ap-southeast-1: name an `image` of your own"
+
+
+def test_every_engine_of_the_agency_files_can_be_asked_for() -> None:
+    assert set(ENGINES) == set(get_args(Engine))
 
 
 def test_quantisations_come_with_the_cheapest_first_and_at_one_price_the_largest() -> None:

@@ -230,7 +230,7 @@ def test_what_cannot_be_planned_is_said(
         ["--concurrency", "-1"],
         ["--max-types", "many"],
         ["--all", "--json"],
-        ["--engine", "tgi"],
+        ["--engine", "transformers"],
     ],
 )
 def test_wrong_usage_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

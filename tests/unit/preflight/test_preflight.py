@@ -111,6 +111,20 @@ def test_all_is_well(folder: Folder) -> None:
     assert checks["quota"]["asked"] == "2 of ml.g4dn.xlarge (2 of one)"
 
 
+@pytest.mark.parametrize(
+    ("there", "status", "found", "to_do"),
+    [(True, "ok", "there", ""), (False, "fix", "there is no such image", "name an `image` of your own")],
+)
+def test_the_container_that_aws_publishes_is_looked_for(
+    there: bool, status: str, found: str, to_do: str, folder: Folder
+) -> None:
+    account = MadeUpAccount(there=there)
+    _, checks = folder.run(folder.write("one", ("engine: llama.cpp", "engine: vllm")), account)
+    tag = {"imageTag": "0.36.0-lmi27.0.0-cu130"}
+    assert account.asked == [("763104351884", "djl-inference", tag)]
+    assert [checks["image"][key] for key in ("status", "found", "to_do")] == [status, found, to_do]
+
+
 def test_agencies_of_one_account_and_region_share_its_quotas(folder: Folder) -> None:
     path = folder.write("one")
     folder.write("two", ("max: 2", "max: 5"))

@@ -19,8 +19,8 @@ lock that it has.
 
 _EPILOG = f"""
 Patterns in `source.files` are matched against the whole path, and `*` matches `/` too, as in
-`hf download --include`. Without them llama.cpp takes the repository's one GGUF or shard set. exllamav2 and
-vllm take from its root: {", ".join(DEFAULT_PATTERNS)};
+`hf download --include`. Without them llama.cpp takes the repository's one GGUF or shard set. exllamav2, vllm
+and tgi take from its root: {", ".join(DEFAULT_PATTERNS)};
 without {", ".join(DEFAULT_EXCLUDED)}.
 """
 

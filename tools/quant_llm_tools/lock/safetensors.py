@@ -31,7 +31,8 @@ _DTYPE_BITS = {
 _AUXILIARY = (
     *(".qzeros", ".scales", ".g_idx"),  # AWQ, GPTQ
     *(".q_groups", ".q_invperm", ".q_scale", ".q_scale_max"),  # EXL2
-    *(".weight_scale", ".weight_scale_inv", ".input_scale", ".k_scale", ".v_scale"),  # FP8
+    *(".weight_scale", ".weight_scale_inv", ".input_scale", ".input_scale_ub", ".k_scale", ".v_scale"),  # FP8
+    *(".weight_shape", ".weight_zero_point", ".weight_g_idx"),  # compressed-tensors, beside its weight_scale
     ".rotary_emb.inv_freq",
 )
 
@@ -108,10 +109,11 @@ def _tensor(name: str, entry: object, room: int) -> StoredTensor:
 def count_parameters(tensors: Sequence[StoredTensor], bits: int | None) -> int:
     """Number of weights of the model, whatever they are packed in.
 
-    `bits` is what the config states for packed formats. AWQ and GPTQ pack weights of `bits` bits into 32-bit
-    words, so `qweight` stands for elements x 32 / bits. EXL2 mixes widths within a matrix: its `q_weight` has
-    a column per output and its `q_invperm` an entry per input, so it stands for outputs x inputs (the output
-    of a head is padded to a multiple of 32). All others are stored one by one, FP8 too.
+    `bits` is what the config states for packed formats. AWQ, GPTQ and compressed-tensors pack weights of
+    `bits` bits into 32-bit words, so `qweight` and `weight_packed` stand for elements x 32 / bits. EXL2 mixes
+    widths within a matrix: its `q_weight` has a column per output and its `q_invperm` an entry per input, so
+    it stands for outputs x inputs (the output of a head is padded to a multiple of 32). All others are stored
+    one by one, FP8 too.
     """
     by_name = {tensor.name: tensor for tensor in tensors}
     return sum(_weights(tensor, by_name, bits) for tensor in tensors)
@@ -120,7 +122,7 @@ def count_parameters(tensors: Sequence[StoredTensor], bits: int | None) -> int:
 def _weights(tensor: StoredTensor, by_name: Mapping[str, StoredTensor], bits: int | None) -> int:
     if tensor.name.endswith(_AUXILIARY):
         return 0
-    if tensor.name.endswith(".qweight"):
+    if tensor.name.endswith((".qweight", ".weight_packed")):
         if not bits or tensor.elements * 32 % bits:
             raise SafetensorsError(
                 f"{tensor.name!r} is packed, but quantization_config.bits in config.json is {bits!r}"

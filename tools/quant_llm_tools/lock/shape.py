@@ -1,7 +1,7 @@
 """The model's shape, from GGUF headers or from config.json and safetensors headers.
 
-`quantization` is llama.cpp's name for GGUF ("Q4_K_M"), else "EXL2-4.0bpw", "AWQ-4bit", "GPTQ-4bit", "FP8", or
-the type that weights are stored in ("BF16").
+`quantization` is llama.cpp's name for GGUF ("Q4_K_M"), else "EXL2-4.0bpw", "AWQ-4bit", "GPTQ-4bit", "FP8",
+"INT4" (compressed-tensors), or the type that weights are stored in ("BF16").
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from quant_llm.agency import ModelShape
 from quant_llm.errors import QuantLlmError
+from quant_llm_tools.lock import compressed_tensors
 from quant_llm_tools.lock.gguf import GgufArray, GgufError, GgufHeader
 from quant_llm_tools.lock.gguf_types import FILE_TYPES
 from quant_llm_tools.lock.safetensors import StoredTensor, count_parameters
@@ -168,8 +169,10 @@ def _safetensors_quantization(
             by_dtype[tensor.dtype] += tensor.elements
         return "safetensors", by_dtype.most_common(1)[0][0] if by_dtype else "", None
     match method, bits:
-        case "fp8", _:
+        case "fp8" | "fbgemm_fp8", _:
             return "safetensors", "FP8", None
+        case "compressed-tensors", _:
+            return "safetensors", *compressed_tensors.weights_of(quantization)
         case "exl2", None:
             return "exl2", "EXL2", None
         case "exl2", int() | float() if 0 < bits <= 16:
@@ -180,7 +183,7 @@ def _safetensors_quantization(
             raise QuantLlmError(f"quantization_config.bits of {method} in config.json is {bits!r}")
     raise QuantLlmError(
         f"the quantisation method {method!r} of config.json is not supported yet, "
-        "expected awq, exl2, fp8 or gptq"
+        "expected awq, compressed-tensors, exl2, fbgemm_fp8, fp8 or gptq"
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from quant_llm_tools.plan.subject import Subject, Wishes
 
 DEFAULT_TYPES = 3
-ENGINES = ("llama.cpp", "exllamav2", "vllm")
+ENGINES = ("llama.cpp", "exllamav2", "vllm", "tgi")
 
 _DESCRIPTION = """
 Shows which instance types of a region can serve a model, why the others can't, how much of a GPU's memory is
@@ -51,7 +51,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="N",
         help="requests that an instance serves at a time; for a repository the default is 4",
     )
-    parser.add_argument("--engine", choices=ENGINES, help="only what runs on this engine")
+    parser.add_argument(
+        "--engine", choices=ENGINES, help="only what runs on this engine; tgi is left out otherwise"
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "--max-types",

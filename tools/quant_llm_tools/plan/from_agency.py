@@ -53,7 +53,7 @@ def _subject(
         commit=lock.commit,
         region=wishes.region or agency.environment.region,
         workloads=((quantization, workload),),
-        least_instances=min([model.scaling.min, *(entry.min for entry in model.scaling.schedule)]),
+        least_instances=agency.deployed(model).scaling.least,
         most_instances=most_instances(model),
         asked=model.instance_type,
         quotas=agency.quotas,

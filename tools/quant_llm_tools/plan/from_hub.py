@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from quant_llm.agency import Engine, ModelShape
-from quant_llm.catalogue import Workload
+from quant_llm.agency import Engine
+from quant_llm.catalogue import Workload, engines_of
 from quant_llm.errors import QuantLlmError
 from quant_llm_tools.lock.hub import HubRepository, ModelRepository
 from quant_llm_tools.lock.resolve import read_shape
@@ -19,6 +19,9 @@ from quant_llm_tools.plan.subject import LeftOut, Quantization, Subject, Wishes
 DEFAULT_REGION = "us-east-1"
 DEFAULT_CONTEXT = 4096
 DEFAULT_CONCURRENCY = 4
+
+BASELINE: Engine = "tgi"
+"""The engine that is there to compare with: it is planned for only where it is asked for."""
 
 _READERS = 4
 """Headers that are read at a time: each is some megabytes, in several requests."""
@@ -40,7 +43,11 @@ def hub_subject(name: str, revision: str, wishes: Wishes, progress: Progress) ->
     """Everything in a repository that can be planned for; QuantLlmError when that is nothing."""
     with HubRepository(name, revision, notice=progress) as repository:
         commit, found, left_out = quantizations(repository, progress)
-    taken = [one for one in found if wishes.engine in (None, one.engine)]
+    taken = [
+        one
+        for one in found
+        if one.engine == wishes.engine or (wishes.engine is None and one.engine != BASELINE)
+    ]
     if not taken:
         raise QuantLlmError(f"{name!r} has {_nothing(found, left_out, wishes.engine)}")
     longest = min(one.shape.context_length for one in taken)
@@ -106,6 +113,9 @@ def _read(
         listing = repository.below(listing)
     chosen = select_files(listing, weights.engine, weights.patterns)
     shape = read_shape(repository, commit, chosen, weights.engine, progress)
+    engines = engines_of(shape)
+    if not engines:
+        raise QuantLlmError(f"no engine reads weights in {shape.quantization}")
     gguf = shape.format == "gguf"
     return [
         Quantization(
@@ -117,7 +127,7 @@ def _read(
             place=weights.name if gguf else weights.folder,
             notes=("`quantllm lock` takes such weights from the root only",) if weights.folder else (),
         )
-        for engine in engines_of(shape)
+        for engine in engines
     ]
 
 
@@ -146,15 +156,6 @@ class _Below:
     def read(self, commit: str, file: HubFile, start: int, end: int) -> bytes:
         whole = dataclasses.replace(file, path=f"{self.folder}/{file.path}")
         return self.repository.read(commit, whole, start, end)
-
-
-def engines_of(shape: ModelShape) -> tuple[Engine, ...]:
-    """The engines that run a quantisation; ExLlamaV2 takes GPTQ of 4 bits and no others."""
-    if shape.format == "gguf":
-        return ("llama.cpp",)
-    if shape.format == "exl2":
-        return ("exllamav2",)
-    return ("exllamav2", "vllm") if shape.quantization == "GPTQ-4bit" else ("vllm",)
 
 
 def _workload(one: Quantization, context_length: int, concurrency: int) -> Workload:

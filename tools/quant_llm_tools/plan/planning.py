@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from quant_llm.agency.unsupported import not_supported_yet
 from quant_llm.catalogue import (
     Fit,
     Price,
@@ -14,8 +13,10 @@ from quant_llm.catalogue import (
     by_likely_price,
     by_price,
     decode_limit,
+    is_published,
     load_catalogue,
     longest_context,
+    published_image,
 )
 from quant_llm.errors import QuantLlmError
 from quant_llm_tools.plan.advice import SOURCE, advice
@@ -97,7 +98,7 @@ def _quantization(
         parameters=one.shape.parameters,
         weight_bytes=one.weight_bytes,
         total_bytes=one.total_bytes,
-        notes=(*one.notes, *_notes(workload)),
+        notes=(*one.notes, *_notes(subject.region, workload)),
         # As `choose` does, which would assess all types once more.
         auto=min(fitting, key=by_price).instance.instance_type if fitting else None,
         shorter_context=None if fitting else _shorter_context(fits, workload),
@@ -105,9 +106,11 @@ def _quantization(
     )
 
 
-def _notes(workload: Workload) -> list[str]:
+def _notes(region: str, workload: Workload) -> list[str]:
     """What stands in the way of deploying this, whatever the instance type."""
-    notes = [message for _, message in not_supported_yet({"models": [{"engine": workload.engine}]})]
+    notes = []
+    if is_published(workload.engine) and published_image(workload.engine, region) is None:
+        notes.append(f"AWS has no container of {workload.engine} in {region}: name an `image` of your own")
     made_for = workload.shape.context_length
     if workload.context_length > made_for:
         notes.append(f"the model was made for {made_for:,} tokens, not {workload.context_length:,}")

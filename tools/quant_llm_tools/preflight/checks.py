@@ -7,6 +7,7 @@ from typing import Protocol
 
 from quant_llm.agency import AgencyConfig, ModelConfig, ModelLock
 from quant_llm.catalogue import choices, load_catalogue, most_instances
+from quant_llm.engines import existing_image
 from quant_llm_tools.preflight.row import CheckError, Row, Status, asked
 
 LEAST_BOOTSTRAP = 6
@@ -91,7 +92,7 @@ def check_agency(
             yield _quota(account, instance_type, demand[instance_type])
     for model in agency.models:
         if credentials.status is Status.OK:
-            yield _image(account, model)
+            yield _image(account, model, agency.environment.region)
             if secret := model.source.token_secret:
                 yield _secret(account, secret)
         yield _hub(model, locks.get(model.name), resolve)
@@ -148,8 +149,8 @@ def _quota(account: Account, instance_type: str, by_agency: Mapping[str, int]) -
     return asked("quota", f"{needed} of {instance_type} ({sums})", answer)
 
 
-def _image(account: Account, model: ModelConfig) -> Row:
-    uri = model.image
+def _image(account: Account, model: ModelConfig, region: str) -> Row:
+    uri = existing_image(model, region)
     if uri is None:
         return asked("image", model.name, lambda: (f"the stack builds it for {model.engine}", ""))
     host, _, rest = uri.partition("/")
@@ -160,7 +161,8 @@ def _image(account: Account, model: ModelConfig) -> Row:
     def answer() -> tuple[str, str]:
         if account.has_image(host.split(".")[0], repository, image):
             return "there", ""
-        return "there is no such image", "push it, or correct `image`"
+        to_do = "push it, or correct `image`" if model.image else "name an `image` of your own"
+        return "there is no such image", to_do
 
     return asked("image", uri, answer)
 

@@ -8,6 +8,7 @@
 | LoneStriker/CodeLlama-34b-Instruct-hf-4.0bpw-h6-exl2 | EXL2 | no |
 | casperhansen/llama-3-70b-instruct-awq | AWQ in nine shards | no |
 | quantllm-test/tiny-gguf, …-gguf-sharded, …-exl2, …-awq | the same layouts with a few MB | yes |
+| quantllm-test/tiny-bf16, …-gptq, …-fp8, …-fp8-compressed, …-int4-compressed | what else vLLM reads | yes |
 | quantllm-test/tiny-gguf-folders | the same quantisation in two folders | yes |
 | quantllm-test/tiny-gated | a gated repository (`TOKEN_WITH_ACCESS` opens it) | yes |
 
@@ -18,6 +19,7 @@ that of the bytes. Good for locking and synthesis; a repack fails on the checksu
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -115,9 +117,45 @@ def _tiny_repositories() -> tuple[Repository, ...]:
         ),
         _repository("quantllm-test/tiny-exl2", _exl2(TINY, shard_bytes=2_000_000)),
         _repository("quantllm-test/tiny-awq", _awq(TINY, shard_bytes=2_000_000)),
+        *_tiny_for_vllm(),
         dataclasses.replace(
             _repository("quantllm-test/tiny-gated", {"tiny.Q4_K_M.gguf": tiny}), gated="manual"
         ),
+    )
+
+
+def _tiny_for_vllm() -> tuple[Repository, ...]:
+    """The tiny model as it was trained and in the quantisations of vLLM and TGI beside AWQ."""
+    eight_bits = {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": True}
+    compressed = functools.partial(safetensors_models.compressed_config, TINY)
+    fp8 = safetensors_models.fp8(TINY, 2_000_000)
+    forms = {
+        "bf16": (safetensors_models.bf16(TINY, 4_000_000), safetensors_models.config(TINY)),
+        "gptq": (
+            safetensors_models.gptq(TINY, 2_000_000),
+            safetensors_models.config(TINY, quant_method="gptq", bits=4, group_size=128, desc_act=False),
+        ),
+        "fp8": (
+            fp8,
+            safetensors_models.config(TINY, quant_method="fp8", activation_scheme="dynamic"),
+        ),
+        "fp8-compressed": (fp8, compressed("float-quantized", 8, "float", eight_bits)),
+        "int4-compressed": (
+            safetensors_models.int4(TINY, 2_000_000),
+            compressed("pack-quantized", 4, "int", None),
+        ),
+    }
+    return tuple(
+        _repository(
+            f"quantllm-test/tiny-{name}",
+            {
+                "config.json": _json(configured),
+                "model.safetensors.index.json": _json(safetensors.index(files)),
+                **_weights(TINY, files),
+                **_tokenizer(TINY),
+            },
+        )
+        for name, (files, configured) in forms.items()
     )
 
 

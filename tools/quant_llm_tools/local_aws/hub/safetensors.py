@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from quant_llm_tools.local_aws.hub.content import GeneratedContent
 
-_BYTES = {"F16": 2, "I16": 2, "I32": 4}
+_BYTES = {"F8_E4M3": 1, "BF16": 2, "F16": 2, "I16": 2, "I32": 4, "I64": 8}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Whole models in safetensors: AWQ as AutoAWQ packs it, EXL2 as ExLlamaV2's converter does."""
+"""Whole models in safetensors, as those who quantise them write them.
+
+AWQ as AutoAWQ packs it, GPTQ as GPTQModel, FP8 as transformers and as LLM Compressor, INT4 as LLM Compressor,
+EXL2 as ExLlamaV2's converter.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +61,69 @@ def exl2(
     )
 
 
+def bf16(architecture: Architecture, shard_bytes: int) -> dict[str, list[Tensor]]:
+    """Files of the model as it was trained."""
+
+    def plain(name: str, inputs: int, outputs: int) -> Iterator[Tensor]:
+        yield Tensor(f"{name}.weight", "BF16", (outputs, inputs))
+
+    return _whole(architecture, plain, shard_bytes)
+
+
+def gptq(architecture: Architecture, shard_bytes: int) -> dict[str, list[Tensor]]:
+    """Files of a 4-bit GPTQ model."""
+
+    def quantized(name: str, inputs: int, outputs: int) -> Iterator[Tensor]:
+        groups = inputs // _GROUP
+        yield Tensor(f"{name}.qweight", "I32", (inputs // 8, outputs))
+        yield Tensor(f"{name}.qzeros", "I32", (groups, outputs // 8))
+        yield Tensor(f"{name}.scales", "F16", (groups, outputs))
+        yield Tensor(f"{name}.g_idx", "I32", (inputs,))
+
+    return _whole(architecture, quantized, shard_bytes)
+
+
+def fp8(architecture: Architecture, shard_bytes: int) -> dict[str, list[Tensor]]:
+    """Files of an FP8 model with a scale for each output, the method fp8 and compressed-tensors alike."""
+
+    def quantized(name: str, inputs: int, outputs: int) -> Iterator[Tensor]:
+        yield Tensor(f"{name}.weight", "F8_E4M3", (outputs, inputs))
+        yield Tensor(f"{name}.weight_scale", "BF16", (outputs, 1))
+
+    return _whole(architecture, quantized, shard_bytes)
+
+
+def int4(architecture: Architecture, shard_bytes: int) -> dict[str, list[Tensor]]:
+    """Files of a 4-bit model of compressed-tensors, packed into words."""
+
+    def quantized(name: str, inputs: int, outputs: int) -> Iterator[Tensor]:
+        yield Tensor(f"{name}.weight_packed", "I32", (outputs, inputs // 8))
+        yield Tensor(f"{name}.weight_scale", "BF16", (outputs, inputs // _GROUP))
+        yield Tensor(f"{name}.weight_shape", "I64", (2,))
+
+    return _whole(architecture, quantized, shard_bytes)
+
+
+def config(architecture: Architecture, **quantization: object) -> dict[str, object]:
+    """config.json with this quantization_config, or without one."""
+    return architecture.config() | ({"quantization_config": quantization} if quantization else {})
+
+
+def compressed_config(
+    architecture: Architecture, form: str, bits: int, kind: str, activations: Mapping[str, object] | None
+) -> dict[str, object]:
+    """config.json as LLM Compressor writes it: one group of layers, all but the head."""
+    weights = {"num_bits": bits, "type": kind, "symmetric": True, "strategy": "group", "group_size": _GROUP}
+    group = {"targets": ["Linear"], "weights": weights, "input_activations": activations}
+    return config(
+        architecture,
+        quant_method="compressed-tensors",
+        format=form,
+        config_groups={"group_0": group},
+        ignore=["lm_head"],
+    )
+
+
 def awq_config(architecture: Architecture) -> dict[str, object]:
     """config.json of an AWQ model."""
     quantization = {
@@ -80,6 +147,17 @@ def exl2_config(architecture: Architecture, bits: float, head_bits: int) -> dict
         "calibration": {"rows": 100, "length": 2048, "dataset": "(default)"},
     }
     return architecture.config() | {"quantization_config": quantization}
+
+
+def _whole(architecture: Architecture, quantized: _Linear, shard_bytes: int) -> dict[str, list[Tensor]]:
+    """Embedding, norms and the head stay at 16 bits."""
+
+    def head(name: str, inputs: int, outputs: int) -> Iterator[Tensor]:
+        yield Tensor(f"{name}.weight", "BF16", (outputs, inputs))
+
+    return _named(
+        safetensors.shards(list(_tensors(architecture, quantized, head)), shard_bytes), prefix="model"
+    )
 
 
 def _named(cuts: list[list[Tensor]], prefix: str) -> dict[str, list[Tensor]]:
