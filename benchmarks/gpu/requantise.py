@@ -31,7 +31,7 @@ def requantise(source: Path, target: Path, kind: GgmlType) -> None:
         if tensor.tensor_type in _KEPT:
             writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
             continue
-        wanted = GgmlType.Q8_0 if kind is GgmlType.Q4_0 and tensor.name == _EMBEDDINGS else kind
+        wanted = GgmlType.Q8_0 if tensor.name == _EMBEDDINGS and kind not in _KEPT else kind
         values = quants.dequantize(tensor.data, tensor.tensor_type)
         rounded = quants.dequantize(quants.quantize(values, GgmlType.BF16), GgmlType.BF16)
         writer.add_tensor(tensor.name, quants.quantize(rounded, wanted), raw_dtype=wanted)

@@ -1,0 +1,13 @@
+"""Measure what quantisation does to answers: `python benchmarks/quality.py [--quick] [--json]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    root = Path(__file__).parents[1]
+    sys.path[:0] = [str(root / source) for source in (".", "constructs", "tools")]
+    from benchmarks.quality_comparison import main
+
+    sys.exit(main())
