@@ -22,11 +22,13 @@ COMMANDS = (
     "quant_llm_tools.artifacts.command",
     "quant_llm_tools.invoke",
     "quant_llm_tools.bench.command",
+    "quant_llm_tools.bench.compare_command",
+    "quant_llm_tools.bench.report.command",
     "quant_llm_tools.local_aws.command",
 )
 """The modules of the commands, in the order of the help. Each has `register(subparsers)`, which adds a parser
 and sets its default `run`, a function of the parsed arguments that returns the exit code. A command may have
-two words (`bench compare`) beside one of the first word alone. What is slow to import is imported in `run`."""
+two words (`bench compare`) beside one of the first word alone. What is slow to import comes in `run`."""
 
 ERROR_EXIT_CODE = 1
 INTERRUPTED_EXIT_CODE = 130

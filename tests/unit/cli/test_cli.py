@@ -46,6 +46,21 @@ def test_the_exit_code_is_the_commands(command: Callable[[Run], None]) -> None:
     assert cli.main(["probe"]) == 7
 
 
+def test_a_command_of_two_words_stands_beside_the_one_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        measure = subparsers.add_parser("probe")
+        measure.add_argument("target")
+        measure.set_defaults(run=lambda arguments: 1 if arguments.target == "compared" else 0)
+        subparsers.add_parser("probe compare").set_defaults(run=lambda _: 2)
+
+    module = types.ModuleType("quant_llm_probe")
+    module.register = register  # type: ignore[attr-defined] # a module made for the test
+    monkeypatch.setitem(sys.modules, "quant_llm_probe", module)
+    monkeypatch.setattr(cli, "COMMANDS", ("quant_llm_probe",))
+    assert cli.main(["probe", "compared"]) == 1
+    assert cli.main(["probe", "compare"]) == 2
+
+
 def test_an_error_is_one_message_on_stderr(
     command: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

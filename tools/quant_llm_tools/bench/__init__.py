@@ -1,0 +1,1 @@
+"""Measures an endpoint: speed, latency, cost, and how they compare."""
