@@ -193,3 +193,19 @@ def test_auto_is_what_it_comes_to(tmp_path: Path) -> None:
     after = fits({}, side)["health-mistral-7b"].after
     assert after is not None
     assert after.instance_type == "ml.g4dn.xlarge" or after.instance_type.startswith("ml.")
+
+
+def test_a_region_that_has_no_zero_costs_its_one_instance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No price of such a region is known, so all get the same.
+    price = usd_per_hour("ml.g4dn.xlarge", "us-east-1")
+    monkeypatch.setattr("quant_llm_tools.review.cost.usd_per_hour", lambda name, region: price)
+    costs_at_min = []
+    for region in ("us-east-1", "us-west-1"):
+        directory = checkout(tmp_path, region, {"default.yaml": ("min: 1", "min: 0, without_zero: one")})
+        file = directory / "agencies" / "default.yaml"
+        file.write_text(file.read_text().replace("us-east-1", region))
+        costs_at_min.append(monthly_cost(read_side(directory)["default"], YEAR).at_min)
+    assert price is not None
+    assert costs_at_min == [0, round(price.monthly(1), 2)]

@@ -36,7 +36,7 @@ def monthly_cost(side: AgencySide, year: int) -> MonthlyCost:
     sums = [0.0, 0.0, 0.0]
     unknown: dict[str, None] = {}
     estimated = False
-    for model in agency.models:
+    for model in map(agency.deployed, agency.models):
         name = instance_type(agency, model, side.locks.get(model.name))
         price = usd_per_hour(name, region)
         if price is None:
