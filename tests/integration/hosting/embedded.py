@@ -82,9 +82,10 @@ class EmbeddedAws:
         source: Mapping[str, str] | None = None,
         image: str = FAKE_IMAGE,
         environment: Mapping[str, str] | None = None,
+        configuration: Mapping[str, Any] | None = None,
         **variant: Any,
     ) -> str:
-        """A Model and an EndpointConfig, both called `name`."""
+        """A Model and an EndpointConfig, both called `name`; the latter with all of `configuration`."""
         container: dict[str, Any] = {"Image": image, "Environment": dict(environment or {})}
         if url is not None:
             container["ModelDataUrl"] = url
@@ -99,7 +100,9 @@ class EmbeddedAws:
             "InitialInstanceCount": 1,
             **variant,
         }
-        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[entry])
+        sagemaker.create_endpoint_config(
+            EndpointConfigName=name, ProductionVariants=[entry], **(configuration or {})
+        )
         return name
 
     def settle(self, endpoint: str, *, within: float = 20) -> dict[str, Any]:
@@ -148,6 +151,7 @@ def running(directory: Path, **times: float) -> Iterator[EmbeddedAws]:
     settings = hosting.HostingSettings(
         state_directory=directory,
         s3_client=lambda _region: embedded.client("s3"),
+        sns_client=lambda _region: embedded.client("sns"),
         restart_seconds=(0.1, 0.2),
         **{"stop_seconds": 1, "response_seconds": 20, "stream_seconds": 20, **times},
     )
@@ -164,5 +168,5 @@ def running(directory: Path, **times: float) -> Iterator[EmbeddedAws]:
         server.server_close()
         embedded.close()
         images.forget_all()
-        for service in ("sagemaker", "logs", "s3"):
+        for service in ("sagemaker", "logs", "s3", "sns"):
             get_backend(service).reset()

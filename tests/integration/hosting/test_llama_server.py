@@ -35,7 +35,7 @@ def no_s3(region: str) -> Any:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    settings = HostingSettings(state_directory=tmp_path, s3_client=no_s3)
+    settings = HostingSettings(state_directory=tmp_path, s3_client=no_s3, sns_client=no_s3)
     settings.write_programs()
     return settings.programs_directory / "llama-server"
 

@@ -79,6 +79,7 @@ def test_it_runs_in_the_background_until_it_is_told_to_stop(directory: Path) -> 
         "AWS_REGION",
         "AWS_SECRET_ACCESS_KEY",
         "HF_ENDPOINT",
+        "SAGEMAKER_VALIDATE_ROLE",
     }
 
     status = quantllm(directory, "status")

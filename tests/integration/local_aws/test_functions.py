@@ -241,8 +241,10 @@ def received(account: Account, key: str, *, within: float = 15) -> Json:
 
 def test_a_rule_calls_its_function_with_the_whole_event(account: Account) -> None:
     echo = function(ECHO, Timeout=20, Environment={"Variables": {"KEY": "event"}})
+    may_put = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::code/*"}
+    policy = {"PolicyName": "put", "PolicyDocument": {"Version": "2012-10-17", "Statement": [may_put]}}
     resources = {
-        "Role": role(),
+        "Role": role(Policies=[policy]),
         "Function": echo,
         "Rule": rule({"source": ["mine"], "detail": {"status": ["DONE"]}}),
         "Permission": permission(),

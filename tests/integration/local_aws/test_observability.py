@@ -79,9 +79,12 @@ def test_what_the_file_asks_for_is_read_back_changed_and_gone(account: Account) 
     assert account.deploy(STACK, resources(agency))["StackStatus"] == "CREATE_COMPLETE", account.events(STACK)
 
     found = alarms(account)
-    kinds = ("errors", "latency", "capacity", "gpu-memory")
+    kinds = {
+        model.name: ["errors", "latency", "capacity", "gpu-memory", *(["no-capacity"] * model.is_component)]
+        for model in agency.models
+    }
     assert set(found) == {
-        f"{agency.endpoint_name(model)}-{kind}" for model in agency.models for kind in kinds
+        f"{agency.endpoint_name(model)}-{kind}" for model in agency.models for kind in kinds[model.name]
     }
     for model in agency.models:
         name = agency.endpoint_name(model)
@@ -89,13 +92,16 @@ def test_what_the_file_asks_for_is_read_back_changed_and_gone(account: Account) 
             {"Name": "EndpointName", "Value": name},
             {"Name": "VariantName", "Value": "AllTraffic"},
         ]
-        mine = {kind: found[f"{name}-{kind}"] for kind in kinds}
+        if model.is_component:
+            dimensions = [{"Name": "InferenceComponentName", "Value": name}]
+        mine = {kind: found[f"{name}-{kind}"] for kind in kinds[model.name]}
         assert all(alarm["Dimensions"] == dimensions for alarm in mine.values())
         assert all(alarm["TreatMissingData"] == "notBreaching" for alarm in mine.values())
         assert (mine["errors"]["Threshold"], mine["errors"]["DatapointsToAlarm"]) == (0.05, 3)
         assert (mine["latency"]["Threshold"], mine["latency"]["ExtendedStatistic"]) == (45e6, "p90")
         assert mine["capacity"]["Threshold"] == model.concurrency
-        assert mine["gpu-memory"]["Threshold"] == 4 * 99
+        # A sum over the instance's GPUs, or a copy's share of them.
+        assert mine["gpu-memory"]["Threshold"] == (99 if model.is_component else 4 * 99)
 
     (topic,) = {action for alarm in found.values() for action in alarm["AlarmActions"]}
     sns = account.client("sns")

@@ -45,5 +45,10 @@ def test_model_and_scratch_folders_are_the_instances_own() -> None:
     assert seen["AWS_REGION"] == "ap-southeast-1"
 
 
+def test_path_in_the_containers_model_directory_leads_to_the_instances_own() -> None:
+    seen = environment({}, {"MODEL": "/opt/ml/model/a.gguf", "OTHER": "/opt/ml/models/b"})
+    assert (seen["MODEL"], seen["OTHER"]) == ("/state/one/model/a.gguf", "/opt/ml/models/b")
+
+
 def test_reason_is_no_longer_than_sagemakers() -> None:
     assert len(str(DeploymentFailed("x" * 5000))) == 1024

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from quant_llm_tools.local_aws.cloudformation.executor import Executor
+from quant_llm_tools.local_aws.resources import Request
 from quant_llm_tools.local_aws.waiting import WAITERS, ResourceFailed
-from tests.unit.local_aws.fake_resources import World, thing, world
+from tests.unit.local_aws.fake_resources import Thing, World, thing, world
 
 
 @pytest.fixture
@@ -284,3 +287,82 @@ def test_a_stopping_cloud_ends_the_operation_where_it_is(here: World) -> None:
     here.cloud.stopping.set()
     with pytest.raises(Stopped):
         here.create({"A": thing()})
+
+
+@pytest.fixture
+def slow(here: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """`slow("A", "create B-2 v")`: A is ready when that call has been made; "AFails" fails then."""
+    ready_after: dict[str, str] = {}
+
+    def wait(physical_id: str, region: str) -> None:
+        name = physical_id.rpartition("-")[0]
+        deadline = time.monotonic() + 5
+        while name in ready_after and ready_after[name] not in here.things.calls:
+            assert time.monotonic() < deadline, here.things.calls
+            time.sleep(0.01)
+        if name.endswith("Fails"):
+            raise ResourceFailed(f"{name} never came up")
+
+    monkeypatch.setitem(WAITERS, "Test::Thing", wait)
+    return ready_after.__setitem__
+
+
+def test_what_takes_its_time_is_waited_for_beside_the_others(
+    here: World, slow: Callable[[str, str], None]
+) -> None:
+    slow("A", "create Other-3 v")
+    here.create({"A": thing(), "After": thing({"Ref": "A"}), "B": thing(), "Other": thing(DependsOn="B")})
+    assert here.things.calls == ["create A-1 v", "create B-2 v", "create Other-3 v", "create After-4 A-1"]
+    assert here.stack.status == "CREATE_COMPLETE"
+    assert all(resource.status == "CREATE_COMPLETE" for resource in here.stack.resources.values())
+
+
+def test_a_failure_cancels_what_is_under_way_and_removes_it_when_it_has_ended(
+    here: World, slow: Callable[[str, str], None]
+) -> None:
+    slow("A", "create Fails-2 v")
+    here.create({"A": thing(), "Fails": thing(), "Never": thing(DependsOn=["A", "Fails"])})
+    failed = {
+        event["LogicalResourceId"]: event["ResourceStatusReason"]
+        for event in here.stack.events
+        if event["ResourceStatus"] == "CREATE_FAILED"
+    }
+    assert failed["Fails"] == "Fails never came up"
+    assert failed.get("A", "Resource creation cancelled") == "Resource creation cancelled"
+    assert here.things.there == {}
+    assert here.stack.status == "ROLLBACK_COMPLETE"
+
+
+def test_a_failed_update_takes_back_what_was_still_under_way(
+    here: World, slow: Callable[[str, str], None]
+) -> None:
+    here.create({"A": thing("1"), "B": thing("1")})
+    slow("A", "update B-2 broken")
+    here.update({"A": thing("2"), "B": thing("broken")})
+    assert here.stack.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert here.things.there == {"A-1": "1", "B-2": "1"}
+
+
+class Signalled(Thing):
+    """Ready when it is told: fails a moment after everything else has been begun."""
+
+    def wait(self, request: Request) -> None:
+        assert not request.cancelled.wait(0.3)
+        raise ResourceFailed("it was signalled")
+
+
+def test_a_signal_is_heard_before_a_service_is_asked(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    signalled = Signalled()
+    executor = Executor(here.cloud, here.stack, lambda name: signalled if "Signal" in name else here.things)
+
+    def wait(physical_id: str, region: str) -> None:
+        raise ResourceFailed("the service's words")
+
+    monkeypatch.setitem(WAITERS, "Test::Thing", wait)
+    executor.create(here.desired({"Service": thing(), "Condition": thing(Type="Test::Signal")}))
+    reasons = {
+        event["LogicalResourceId"]: event["ResourceStatusReason"]
+        for event in here.stack.events
+        if event["ResourceStatus"] == "CREATE_FAILED"
+    }
+    assert reasons == {"Condition": "it was signalled", "Service": "Resource creation cancelled"}

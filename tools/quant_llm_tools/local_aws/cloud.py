@@ -70,6 +70,8 @@ class Cloud:
             "AWS_DEFAULT_REGION": region,
             "AWS_EC2_METADATA_DISABLED": "true",
             "HF_ENDPOINT": self.hub_url,
+            # Else the SageMaker SDK asks IAM to simulate the role's policies, which nobody does here.
+            "SAGEMAKER_VALIDATE_ROLE": "false",
         }
 
     def client(self, service: Any, region: str, account: str = DEFAULT_ACCOUNT) -> Any:

@@ -19,7 +19,7 @@ from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.models import FakeEndpoint, FakeEndpointConfig, Model, SageMakerModelBackend
 from moto.sagemaker.responses import SageMakerResponse
 
-from quant_llm_tools.local_aws import hosting_deployment
+from quant_llm_tools.local_aws import hosting_component_api, hosting_deployment
 from quant_llm_tools.local_aws.hosting_endpoint import HostedEndpoint, in_parallel
 from quant_llm_tools.local_aws.hosting_settings import HostingSettings
 from quant_llm_tools.local_aws.waiting import WAITERS, ResourceFailed
@@ -41,6 +41,7 @@ _CONFIGURATION_FIELDS = {
 
 _moto_create_model = SageMakerModelBackend.create_model
 _moto_create_endpoint_config = SageMakerModelBackend.create_endpoint_config
+_moto_validate_models = SageMakerModelBackend.validate_production_variants
 _moto_respond_create_endpoint = SageMakerResponse.create_endpoint
 _moto_respond_create_model = SageMakerResponse.create_model
 _moto_respond_create_endpoint_config = SageMakerResponse.create_endpoint_config
@@ -57,22 +58,24 @@ def install(settings: HostingSettings) -> None:
     stop_all()
     settings.write_programs()
     _settings = settings
-    for owner, name, replacement in _SEAMS:
+    for owner, name, replacement in (*_SEAMS, *hosting_component_api.SEAMS):
         _replaced.append(_restore(owner, name))
         setattr(owner, name, replacement)
     WAITERS["AWS::SageMaker::Endpoint"] = wait_for_endpoint
+    WAITERS[hosting_component_api.RESOURCE_TYPE] = hosting_component_api.wait_for_component
 
 
 def stop_all() -> None:
     """End every container and take hosting out of moto again."""
     with _lock:
         endpoints, _endpoints[:] = list(_endpoints), []
-    in_parallel([endpoint.stop for endpoint in endpoints])
+    in_parallel([hosting_component_api.stop_components, *(endpoint.stop for endpoint in endpoints)])
     for endpoint in endpoints:
         endpoint.wait_until_settled()
     while _replaced:
         _replaced.pop()()
     WAITERS.pop("AWS::SageMaker::Endpoint", None)
+    WAITERS.pop(hosting_component_api.RESOURCE_TYPE, None)
 
 
 def find_endpoint(name: str, region: str | None) -> HostedEndpoint | None:
@@ -119,6 +122,7 @@ def _create_endpoint_config(
         raise ValidationError(f"Cannot create already existing endpoint configuration '{arn}'.")
     for variant in arguments["production_variants"]:
         _check_timeouts(variant)
+        _check_managed_scaling(variant)
     return _moto_create_endpoint_config(backend, endpoint_config_name=endpoint_config_name, **arguments)
 
 
@@ -130,6 +134,16 @@ def _check_timeouts(variant: dict[str, Any]) -> None:
                 f"Value '{variant[name]}' at '{name}' failed to satisfy constraint: Member must have value "
                 f"between {lowest} and {highest}"
             )
+
+
+def _check_managed_scaling(variant: dict[str, Any]) -> None:
+    if "ManagedInstanceScaling" in variant and "ModelName" in variant:
+        raise ValidationError("ManagedInstanceScaling is only supported for inference component endpoints.")
+
+
+def _validate_models(backend: SageMakerModelBackend, variants: list[dict[str, Any]]) -> None:
+    """moto wants a model of each variant, which those of inference components don't have."""
+    _moto_validate_models(backend, [variant for variant in variants if "ModelName" in variant])
 
 
 def _validate_instance_type(_configuration: FakeEndpointConfig, instance_type: str) -> None:
@@ -171,6 +185,7 @@ def _delete_endpoint(backend: SageMakerModelBackend, endpoint_name: str) -> None
     endpoint = _existing(backend, endpoint_name)
 
     def removed() -> None:
+        hosting_component_api.stop_components_of(endpoint)
         with _lock:
             if endpoint in _endpoints:
                 _endpoints.remove(endpoint)
@@ -224,6 +239,9 @@ def _respond_create_endpoint(response: SageMakerResponse) -> ActionResult:
 def _respond_create_model(response: SageMakerResponse) -> ActionResult:
     result = _moto_respond_create_model(response)
     model = response.sagemaker_backend.describe_model(response._get_param("ModelName"))
+    if not model.vpc_config:
+        # moto describes an empty one, which the SageMaker SDK refuses; SageMaker leaves it out.
+        model.vpc_config = None  # type: ignore[assignment] # left out of moto's response_object then
     _keep_fields(response, model, _MODEL_FIELDS)
     return result
 
@@ -246,6 +264,7 @@ _SEAMS: tuple[tuple[type, str, Callable[..., Any]], ...] = (
     (FakeEndpointConfig, "validate_instance_type", _validate_instance_type),
     (SageMakerModelBackend, "create_model", _create_model),
     (SageMakerModelBackend, "create_endpoint_config", _create_endpoint_config),
+    (SageMakerModelBackend, "validate_production_variants", _validate_models),
     (SageMakerModelBackend, "create_endpoint", _create_endpoint),
     (SageMakerModelBackend, "delete_endpoint", _delete_endpoint),
     (SageMakerModelBackend, "update_endpoint_weights_and_capacities", _update_weights_and_capacities),

@@ -12,7 +12,10 @@ from moto.core.utils import utcnow
 from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.models import FakeEndpoint, SageMakerModelBackend
 
+from quant_llm_tools.local_aws.hosting_async import AsyncQueue
+from quant_llm_tools.local_aws.hosting_capture import Capture
 from quant_llm_tools.local_aws.hosting_errors import DeploymentFailed
+from quant_llm_tools.local_aws.hosting_events import tell_state
 from quant_llm_tools.local_aws.hosting_settings import HostingSettings
 from quant_llm_tools.local_aws.hosting_variant import HostedVariant
 
@@ -58,12 +61,18 @@ class HostedEndpoint(FakeEndpoint):
         # Kept and described; an update changes over at once whatever it says.
         self.deployment_config: Json | None = None
         self.failure_reason: str | None = None  # type: ignore[assignment] # moto's never fails
+        self.requests: AsyncQueue | None = None
+        self.capture: Capture | None = None
+        self._deployment: Json | None = None  # the one that is under way
         self._backend = backend
         self._serving: list[HostedVariant] = []
         self._all: list[HostedVariant] = []  # those that are starting or draining as well
         self._stopped = False
         self._changing = threading.Lock()
         self._worker = threading.Thread()
+        self._deploys(configuration)
+        self._tell()
+        self.takes_components = _has_no_model(configuration)
         self._begin(lambda: self._create(configuration))
 
     @property
@@ -81,6 +90,9 @@ class HostedEndpoint(FakeEndpoint):
             "EndpointStatus": self.endpoint_status,
             "FailureReason": self.failure_reason,
             "LastDeploymentConfig": self.deployment_config,
+            "PendingDeploymentSummary": self._deployment,
+            "DataCaptureConfig": None if self.capture is None else self.capture.summary,
+            "AsyncInferenceConfig": None if self.requests is None else self.requests.configuration,
             "CreationTime": self.creation_time,
             "LastModifiedTime": self.last_modified_time,
         }
@@ -101,7 +113,12 @@ class HostedEndpoint(FakeEndpoint):
         `retain` keeps instance counts and weights, without the properties named in `excluded`.
         Raises ValidationError unless the endpoint is in service.
         """
-        self._leave(("InService",), "Updating")
+        if self.takes_components != _has_no_model(configuration):
+            raise ValidationError(
+                "The embedded AWS does not change an endpoint of a model to one of inference components, nor "
+                "back: delete it first. How SageMaker does is not documented."
+            )
+        self._leave(("InService",), "Updating", configuration)
         self._begin(lambda: self._change_over(configuration, retain, excluded))
 
     def delete(self, removed: Callable[[], None]) -> None:
@@ -155,23 +172,63 @@ class HostedEndpoint(FakeEndpoint):
         with self._changing:
             self._stopped = True
             self._serving, variants, self._all = [], self._all, []
+        if self.requests is not None:
+            self.requests.stop()
         in_parallel([variant.stop for variant in variants])
 
     def _begin(self, work: Callable[[], None]) -> None:
         self._worker = threading.Thread(target=work, name=f"endpoint {self.endpoint_name}", daemon=True)
         self._worker.start()
 
-    def _leave(self, allowed: Collection[str], status: str) -> None:
+    def _leave(self, allowed: Collection[str], status: str, configuration: Json | None = None) -> None:
         with self._changing:
             if self.endpoint_status not in allowed:
                 raise ValidationError(f'Cannot update in-progress or failed endpoint "{self.arn}".')
             self._arrive(status)
+            if configuration is not None:
+                self._deploys(configuration)
 
     def _arrive(self, status: str, reason: str | None = None) -> None:
         self.failure_reason = reason
+        self._deployment = None
         self.endpoint_status = status
         self.last_modified_time = utcnow()
         _log.info("endpoint %s: %s%s", self.endpoint_name, status, f": {reason}" if reason else "")
+        self._tell()
+
+    def _deploys(self, configuration: Json) -> None:
+        """Note the deployment that is under way, as DescribeEndpoint tells of it."""
+        variants = [{"VariantName": entry["VariantName"]} for entry in configuration["ProductionVariants"]]
+        name = configuration["EndpointConfigName"]
+        self._deployment = {
+            "EndpointConfigName": name,
+            "ProductionVariants": variants,
+            "StartTime": utcnow(),
+        }
+
+    def _tell(self) -> None:
+        tell_state(self, self.account, self.region)
+
+    def _serves(self, configuration: Json) -> None:
+        """Take over what a configuration says of requests."""
+        queue, self.requests, self.capture = self.requests, None, None
+        if queue is not None:
+            queue.stop()
+        if asynchronous := configuration.get("AsyncInferenceConfig"):
+            self.requests = AsyncQueue(
+                endpoint=self.endpoint_name,
+                region=self.region,
+                configuration=asynchronous,
+                settings=self.settings,
+                choose=lambda: self.choose(None),
+            )
+        if captured := configuration.get("DataCaptureConfig"):
+            self.capture = Capture(
+                endpoint=self.endpoint_name,
+                region=self.region,
+                configuration=captured,
+                settings=self.settings,
+            )
 
     def _create(self, configuration: Json) -> None:
         try:
@@ -179,6 +236,7 @@ class HostedEndpoint(FakeEndpoint):
         except DeploymentFailed as error:
             self._arrive("Failed", str(error))
         else:
+            self._serves(configuration)
             self._arrive("InService")
 
     def _change_over(self, configuration: Json, retain: bool, excluded: Collection[str]) -> None:
@@ -193,6 +251,7 @@ class HostedEndpoint(FakeEndpoint):
             _retain(self.production_variants, summaries, excluded)
         self.production_variants = summaries
         self.endpoint_config_name = configuration["EndpointConfigName"]
+        self._serves(configuration)
         self._arrive("InService")
         in_parallel([variant.stop for variant in drained])
         self._forget(drained)
@@ -202,8 +261,10 @@ class HostedEndpoint(FakeEndpoint):
         variants: list[HostedVariant] = []
         try:
             for entry in configuration["ProductionVariants"]:
+                if "ModelName" not in entry:
+                    continue  # its inference components bring the models
                 variant = HostedVariant(
-                    definition=self._container_definition(entry["ModelName"]),
+                    definition=self.container_definition(entry["ModelName"]),
                     variant=entry,
                     account=self.account,
                     region=self.region,
@@ -234,7 +295,8 @@ class HostedEndpoint(FakeEndpoint):
         with self._changing:
             self._all = [variant for variant in self._all if variant not in variants]
 
-    def _container_definition(self, model_name: str) -> Json:
+    def container_definition(self, model_name: str) -> Json:
+        """The one container of a Model. Raises DeploymentFailed if there is no Model, or another number."""
         try:
             model = self._backend.describe_model(model_name)
         except ValidationError as error:
@@ -250,6 +312,11 @@ class HostedEndpoint(FakeEndpoint):
         """moto's summaries, with SageMaker's weight where the configuration gives none."""
         summaries: list[Json] = super()._process_production_variants(production_variants)
         return [{"CurrentWeight": 1.0, "DesiredWeight": 1.0, **summary} for summary in summaries]
+
+
+def _has_no_model(configuration: Json) -> bool:
+    """Whether it is of inference components."""
+    return any("ModelName" not in entry for entry in configuration["ProductionVariants"])
 
 
 def _deployed_images(variant: HostedVariant | None) -> list[dict[str, str | None]]:

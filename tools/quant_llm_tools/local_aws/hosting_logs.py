@@ -12,10 +12,10 @@ _SERVER_LOG = logging.getLogger(__name__)
 
 
 class LogStream:
-    """One log stream of an endpoint, where SageMaker puts it: `/aws/sagemaker/Endpoints/<endpoint>`."""
+    """One log stream of a container, in the group that SageMaker puts it into."""
 
-    def __init__(self, *, account: str, region: str, endpoint: str, stream: str) -> None:
-        self.group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    def __init__(self, *, account: str, region: str, group: str, stream: str) -> None:
+        self.group = group
         self.stream = stream
         self.arn = f"arn:aws:logs:{region}:{account}:log-group:{self.group}:log-stream:{stream}"
         self._logs = logs_backends[account][region]

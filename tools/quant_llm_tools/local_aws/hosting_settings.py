@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -24,13 +24,15 @@ class HostingSettings:
     """Settings of hosting; times are in seconds.
 
     `state_directory` receives models and scratch files of the containers. `s3_client` gives a region's client
-    of the embedded AWS's own S3, where models come from. `stop_seconds` lie between SIGTERM and SIGKILL
-    (SageMaker: 30), `restart_seconds` before each new start of a container that died. A model may take
-    `response_seconds` to answer whole (SageMaker: 60), `stream_seconds` to end a stream (SageMaker: 480).
+    of the embedded AWS's own S3, where models come from, `sns_client` of its SNS. `stop_seconds` lie between
+    SIGTERM and SIGKILL (SageMaker: 30), `restart_seconds` before each new start of a container that died. A
+    model may take `response_seconds` to answer whole (SageMaker: 60), `stream_seconds` to end a stream
+    (SageMaker: 480).
     """
 
     state_directory: Path
     s3_client: Callable[[str], S3Client]
+    sns_client: Callable[[str], Any]
     stop_seconds: float = 30
     restart_seconds: tuple[float, ...] = (1, 4)
     response_seconds: float = 60
@@ -47,15 +49,19 @@ class HostingSettings:
         return self.state_directory / "bin"
 
     def write_programs(self) -> None:
-        """Write the engines that a container finds in its PATH: `llama-server`, and ExLlama's `python3`."""
-        self.programs_directory.mkdir(parents=True, exist_ok=True)
-        self._write_program(
-            "llama-server",
-            f"PYTHONPATH='{_TOOLS}' exec '{sys.executable}' -m quant_llm_tools.local_aws.llama_server \"$@\"",
-        )
-        self._write_program("python3", f"echo '{NO_GPU}'\nexit 4")
+        """Write the engines that a container finds in its PATH."""
+        write_programs(self.programs_directory)
 
-    def _write_program(self, name: str, commands: str) -> None:
-        program = self.programs_directory / name
-        program.write_text(f"#!/bin/sh\n{commands}\n", encoding="utf-8")
+
+def write_programs(directory: Path) -> None:
+    """Write the engines that a container finds in its PATH: `llama-server`, and ExLlama's `python3`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    llama_server = "quant_llm_tools.local_aws.llama_server"
+    commands = {
+        "llama-server": f"PYTHONPATH='{_TOOLS}' exec '{sys.executable}' -m {llama_server} \"$@\"",
+        "python3": f"echo '{NO_GPU}'\nexit 4",
+    }
+    for name, text in commands.items():
+        program = directory / name
+        program.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
         program.chmod(0o755)

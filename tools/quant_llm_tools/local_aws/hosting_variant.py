@@ -24,13 +24,15 @@ from quant_llm_tools.local_aws.hosting_settings import HostingSettings
 _DOWNLOAD_TIMEOUT = 3600
 _STARTUP_TIMEOUT = 480
 
+_MOUNT = "/opt/ml/model"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class HostedVariant:
     """One deployment of a production variant; an update of the endpoint makes a new one.
 
-    `definition` is the Model's container definition, `variant` the entry in the endpoint configuration.
+    `definition` is the Model's container definition, `variant` the entry in the endpoint configuration;
+    `log_group` is that of the endpoint unless given.
     `unavailable` says why no request can be answered at the moment, or is None.
     """
 
@@ -43,6 +45,7 @@ class HostedVariant:
         region: str,
         endpoint: str,
         settings: HostingSettings,
+        log_group: str | None = None,
     ) -> None:
         self.name: str = variant["VariantName"]
         self.image_uri: str = definition["Image"]
@@ -51,7 +54,10 @@ class HostedVariant:
         instance = f"i-{secrets.token_hex(9)[1:]}"
         self.directory = settings.endpoints_directory / endpoint / instance
         self.log = LogStream(
-            account=account, region=region, endpoint=endpoint, stream=f"{self.name}/{instance}"
+            account=account,
+            region=region,
+            group=log_group or f"/aws/sagemaker/Endpoints/{endpoint}",
+            stream=f"{self.name}/{instance}",
         )
         self._definition = definition
         self._variant = variant
@@ -206,14 +212,16 @@ def container_environment(
     `directory` holds `model` and `home`, `scratch` is for temporary files, `packages` have the code of the
     entrypoint and of an engine in Python, and `programs` the `llama-server`.
     """
+    model_directory = str(directory / "model")
     return {
         # Two cores, other work beside it: llama.cpp with more threads than idle cores falls to a fraction.
         "LLAMA_ARG_THREADS": "1",
         **image,
-        **model,
+        # A process has no mounts of its own: a path in the container's model directory leads to this one.
+        **{name: re.sub(rf"^{_MOUNT}(?=/|$)", lambda _: model_directory, model[name]) for name in model},
         "AWS_REGION": region,
         "SAGEMAKER_BIND_TO_PORT": str(port),
-        "SM_MODEL_DIR": str(directory / "model"),
+        "SM_MODEL_DIR": model_directory,
         # A container's port is its own; this one is the machine's, so nobody outside may reach it.
         "SERVING_BIND_ADDRESS": "127.0.0.1",
         "HOME": str(directory / "home"),

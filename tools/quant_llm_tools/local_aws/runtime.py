@@ -5,17 +5,23 @@ from __future__ import annotations
 import contextlib
 import http
 import http.client
-import json
 import re
-import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quant_llm_tools.local_aws import event_stream
 from quant_llm_tools.local_aws.cloud import DEFAULT_ACCOUNT
 from quant_llm_tools.local_aws.hosting import HostedEndpoint, find_endpoint
+from quant_llm_tools.local_aws.hosting_component_api import find_component
 from quant_llm_tools.local_aws.hosting_variant import HostedVariant
+from quant_llm_tools.local_aws.runtime_answers import (
+    InvocationFailed,
+    for_container,
+    invalid,
+    respond_error,
+    start,
+)
+from quant_llm_tools.local_aws.runtime_async import put_request
 from quant_llm_tools.local_aws.runtime_upstream import Upstream
 
 if TYPE_CHECKING:
@@ -30,32 +36,11 @@ _ROUTE = re.compile(
 _OPENAI_ROUTE = re.compile(r"/endpoints/(?P<endpoint>[^/]+)(?P<path>/openai/v1/.+)")
 _SIGNED_REGION = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/")
 
-# SageMaker strips all headers of a request but those of its API. By the name in a WSGI environment.
-_TO_CONTAINER = {
-    "CONTENT_TYPE": "Content-Type",
-    "HTTP_ACCEPT": "Accept",
-    "HTTP_X_AMZN_SAGEMAKER_ACCEPT": "Accept",  # its name in InvokeEndpointWithResponseStream
-    "HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES": "X-Amzn-SageMaker-Custom-Attributes",
-    "HTTP_X_AMZN_SAGEMAKER_INFERENCE_ID": "X-Amzn-SageMaker-Inference-Id",
-    "HTTP_X_AMZN_SAGEMAKER_SESSION_ID": "X-Amzn-SageMaker-Session-Id",
-}
 _TO_CALLER = (
     "X-Amzn-SageMaker-Custom-Attributes",
     "X-Amzn-SageMaker-New-Session-Id",
     "X-Amzn-SageMaker-Closed-Session-Id",
 )
-
-_Headers = list[tuple[str, str]]
-
-
-@dataclass(eq=False)  # an exception must stay hashable
-class InvocationFailed(Exception):
-    """An error of the runtime API: `code` names the exception that boto3 raises."""
-
-    code: str
-    status: http.HTTPStatus
-    message: str
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 class RuntimeMiddleware:
@@ -78,18 +63,21 @@ class RuntimeMiddleware:
             if openai is not None:
                 return _pass_through(openai["endpoint"], openai["path"], environ, start_response)
         except InvocationFailed as error:
-            return _respond_error(error, start_response)
+            return respond_error(error, start_response)
         return self._app(environ, start_response)
 
 
 def _invoke(name: str, call: str, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     endpoint, variant = _find(name, environ)
     if call == "async-invocations":
-        raise _invalid(f"Endpoint {name} is not configured for asynchronous inference.")
+        return put_request(endpoint, environ, start_response)
+    if endpoint.requests is not None:
+        raise invalid(f"Endpoint {name} is configured for asynchronous inference: call InvokeEndpointAsync.")
     streams = call == "invocations-response-stream"
     settings = endpoint.settings
     timeout = settings.stream_seconds if streams else settings.response_seconds
-    upstream = _request(endpoint, variant, environ, "POST", "/invocations", timeout)
+    asked = _body(environ)
+    upstream = _request(endpoint, variant, environ, "POST", "/invocations", asked, timeout)
     streaming = False
     try:
         if upstream.status // 100 != 2:
@@ -106,13 +94,16 @@ def _invoke(name: str, call: str, environ: WSGIEnvironment, start_response: Star
                 ("Content-Type", event_stream.CONTENT_TYPE),
                 ("X-Amzn-SageMaker-Content-Type", content_type),
             ]
-            _start(start_response, http.HTTPStatus.OK, headers)
+            start(start_response, http.HTTPStatus.OK, headers)
             streaming = True
             return _events(endpoint, upstream)
         with _as_model_error(endpoint, variant, timeout):
             body = upstream.read()
         headers += [("Content-Type", content_type), ("Content-Length", str(len(body)))]
-        _start(start_response, http.HTTPStatus.OK, headers)
+        if endpoint.capture is not None:
+            sent = (environ.get("CONTENT_TYPE", ""), asked)
+            endpoint.capture.keep(variant.name, sent, (content_type, body))
+        start(start_response, http.HTTPStatus.OK, headers)
         return [body]
     finally:
         if not streaming:
@@ -131,10 +122,11 @@ def _pass_through(
         environ,
         environ["REQUEST_METHOD"],
         f"{path}?{query}" if query else path,
+        _body(environ),
         endpoint.settings.stream_seconds,
     )
     content_type = upstream.headers.get("Content-Type", "application/json")
-    _start(start_response, http.HTTPStatus(upstream.status), [("Content-Type", content_type)])
+    start(start_response, http.HTTPStatus(upstream.status), [("Content-Type", content_type)])
     return _raw(upstream)
 
 
@@ -143,18 +135,49 @@ def _find(name: str, environ: WSGIEnvironment) -> tuple[HostedEndpoint, HostedVa
     signed = _SIGNED_REGION.search(environ.get("HTTP_AUTHORIZATION", ""))
     endpoint = find_endpoint(name, signed["region"] if signed else None)
     if endpoint is None:
-        raise _invalid(f"Endpoint {name} of account {DEFAULT_ACCOUNT} not found.")
+        raise invalid(f"Endpoint {name} of account {DEFAULT_ACCOUNT} not found.")
+    component = environ.get("HTTP_X_AMZN_SAGEMAKER_INFERENCE_COMPONENT")
+    if component is not None or (endpoint.takes_components and endpoint.endpoint_status == "InService"):
+        return endpoint, _answering(_copy(endpoint, component))
     target = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT")
     if target is not None and not endpoint.has_variant(target):
-        raise _invalid(f"Variant {target} of endpoint {name} not found.")
+        raise invalid(f"Variant {target} of endpoint {name} not found.")
     variant = endpoint.choose(target)
     if variant is None:
         # SageMaker says only the first sentence.
         state = ": ".join(filter(None, (endpoint.endpoint_status, endpoint.failure_reason)))
-        raise _invalid(f"Endpoint {name} of account {endpoint.account} not found. It is {state}")
+        raise invalid(f"Endpoint {name} of account {endpoint.account} not found. It is {state}")
+    return endpoint, _answering(variant)
+
+
+def _copy(endpoint: HostedEndpoint, name: str | None) -> HostedVariant:
+    """The copy of an inference component that answers; the messages are SageMaker's."""
+    if not endpoint.takes_components:
+        raise invalid(
+            "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy "
+            "inference components. Please remove the Inference Component Name header and try again."
+        )
+    if name is None:
+        raise invalid(
+            "Inference Component Name header is required for endpoints to which you plan to deploy inference "
+            "components. Please include Inference Component Name header or consider using SageMaker models."
+        )
+    component = find_component(name, endpoint.region)
+    if component is None or component.endpoint is not endpoint:
+        raise invalid(f'Could not find inference component "{name}".')
+    if component.serving is None:
+        raise invalid(
+            "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
+            "in-progress (if configured) or try to increase the capacity by invoking "
+            "UpdateInferenceComponentRuntimeConfig API."
+        )
+    return component.serving
+
+
+def _answering(variant: HostedVariant) -> HostedVariant:
     if variant.unavailable is not None:
         raise InvocationFailed("ServiceUnavailable", http.HTTPStatus.SERVICE_UNAVAILABLE, variant.unavailable)
-    return endpoint, variant
+    return variant
 
 
 def _request(
@@ -163,8 +186,15 @@ def _request(
     environ: WSGIEnvironment,
     method: str,
     path: str,
+    body: bytes,
     timeout: float,
 ) -> Upstream:
+    headers = for_container(environ)
+    with _as_model_error(endpoint, variant, timeout):
+        return Upstream(variant.port, method=method, path=path, headers=headers, body=body, timeout=timeout)
+
+
+def _body(environ: WSGIEnvironment) -> bytes:
     length = int(environ.get("CONTENT_LENGTH") or 0)
     if length > _REQUEST_BYTES:
         raise InvocationFailed(
@@ -172,10 +202,8 @@ def _request(
             http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"a request may have {_REQUEST_BYTES} bytes, this one has {length}",
         )
-    headers = {header: environ[name] for name, header in _TO_CONTAINER.items() if environ.get(name)}
-    body = environ["wsgi.input"].read(length)
-    with _as_model_error(endpoint, variant, timeout):
-        return Upstream(variant.port, method=method, path=path, headers=headers, body=body, timeout=timeout)
+    body: bytes = environ["wsgi.input"].read(length)
+    return body
 
 
 def _events(endpoint: HostedEndpoint, upstream: Upstream) -> Iterator[bytes]:
@@ -201,10 +229,6 @@ def _raw(upstream: Upstream) -> Iterator[bytes]:
         yield from upstream.blocks()
     finally:
         upstream.close()
-
-
-def _invalid(message: str) -> InvocationFailed:
-    return InvocationFailed("ValidationError", http.HTTPStatus.BAD_REQUEST, message)
 
 
 def _refused(endpoint: HostedEndpoint, variant: HostedVariant, status: int, text: str) -> InvocationFailed:
@@ -237,19 +261,3 @@ def _as_model_error(endpoint: HostedEndpoint, variant: HostedVariant, timeout: f
 def _failed_model(variant: HostedVariant, status: int, text: str, message: str) -> InvocationFailed:
     details = {"OriginalStatusCode": status, "OriginalMessage": text, "LogStreamArn": variant.log.arn}
     return InvocationFailed("ModelError", http.HTTPStatus.FAILED_DEPENDENCY, message, details)
-
-
-def _respond_error(error: InvocationFailed, start_response: StartResponse) -> list[bytes]:
-    body = json.dumps({"Message": error.message, "message": error.message, **error.details}).encode()
-    headers = [
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
-        ("x-amzn-ErrorType", error.code),
-    ]
-    _start(start_response, error.status, headers)
-    return [body]
-
-
-def _start(start_response: StartResponse, status: http.HTTPStatus, headers: _Headers) -> None:
-    headers = [*headers, ("x-amzn-RequestId", str(uuid.uuid4()))]
-    start_response(f"{status.value} {status.phrase}", headers)

@@ -29,10 +29,12 @@ from quant_llm_tools.local_aws import (
     hosting,
     images,
     price_list,
+    scaling_targets,
     service_quotas,
     unknown_actions,
     uploads,
 )
+from quant_llm_tools.local_aws.access import enforcement
 from quant_llm_tools.local_aws.cloud import DEFAULT_REGION, Cloud
 from quant_llm_tools.local_aws.cloudformation import api
 from quant_llm_tools.local_aws.cloudformation.answers import Answers
@@ -125,15 +127,18 @@ class LocalAws:
         stacks = Stacks(cloud, _resource_types(answers, runtime))
         step_functions = StepFunctions(cloud, runtime)
         seams = [*runtime.seams(), *events.seams(runtime), *codebuild.seams(cloud), *bucket_policy.seams()]
+        seams += scaling_targets.seams()
         seams += [*service_quotas.seams(), *unknown_actions.seams(), *uploads.seams(), *budgets.seams()]
         # Roles may have AWS's managed policies, which moto knows but does not load by itself.
         seams.append((moto.iam.models, "load_iam_aws_managed_policies", lambda: True))
         seams += step_functions.seams()
         for seam in seams:
             resources.enter_context(_replaced(*seam))
+        for seam in enforcement.seams():
+            resources.enter_context(_replaced(*seam))
 
         apis = price_list.middleware(answers.middleware(_moto(stacks)))
-        app = _with_status(RuntimeMiddleware(apis), stacks)
+        app = _with_status(enforcement.CheckedInvocations(RuntimeMiddleware(apis)), stacks)
         server = make_server(_LOOPBACK, self._port, app, threaded=True, request_handler=_QuietHandler)
         resources.callback(server.server_close)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="embedded AWS", daemon=True)
@@ -147,6 +152,7 @@ class LocalAws:
             HostingSettings(
                 state_directory=cloud.work_dir / "hosting",
                 s3_client=lambda region: cloud.client("s3", region),
+                sns_client=lambda region: cloud.client("sns", region),
             )
         )
         resources.callback(hosting.stop_all)

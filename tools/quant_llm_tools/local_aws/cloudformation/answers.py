@@ -30,8 +30,9 @@ class Answers:
 
     def next(self, url: str, seconds: float) -> bytes | None:
         """The next body that was PUT to a URL, or None if there is none in that time."""
+        box = self._boxes.get(_token(url))
         try:
-            return self._boxes[_token(url)].get(timeout=seconds)
+            return None if box is None else box.get(timeout=seconds)
         except queue.Empty:
             return None
 

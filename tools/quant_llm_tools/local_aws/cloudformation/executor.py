@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from moto.core.exceptions import ServiceException
 
@@ -13,7 +13,8 @@ from quant_llm_tools.local_aws.cloudformation.desired import Desired, outputs, r
 from quant_llm_tools.local_aws.cloudformation.intrinsics import Resolver
 from quant_llm_tools.local_aws.cloudformation.schemas import replaces
 from quant_llm_tools.local_aws.cloudformation.stack import Resource, Stack
-from quant_llm_tools.local_aws.cloudformation.template import wanted_resources
+from quant_llm_tools.local_aws.cloudformation.template import dependencies
+from quant_llm_tools.local_aws.cloudformation.under_way import UnderWay
 from quant_llm_tools.local_aws.resources.request import Request, ResourceType, ServiceRefused
 from quant_llm_tools.local_aws.waiting import WAITERS, ResourceFailed
 
@@ -30,7 +31,11 @@ class _Failed(Exception):
 
 
 class Executor:
-    """Carries out one operation on one stack, one resource after the other."""
+    """Carries out one operation on one stack.
+
+    Resources are begun one after the other. One that takes its time is waited for beside the others, and
+    what needs it is begun after that.
+    """
 
     def __init__(
         self, cloud: Cloud, stack: Stack, resource_type: Callable[[str], ResourceType | None]
@@ -43,6 +48,8 @@ class Executor:
         self._replaced: set[str] = set()
         # Physical resources that the stack no longer wants; they go once all others are well.
         self._leftovers: dict[str, Resource] = {}
+        self._under_way = UnderWay(self._heed_stop)
+        self._puts_off = False
 
     def create(self, desired: Desired) -> None:
         """Make all resources; after a failure remove what was made."""
@@ -94,22 +101,58 @@ class Executor:
     def _apply(self, desired: Desired) -> Mapping[str, Mapping[str, Json]]:
         stack = self._stack
         resolver = Resolver(desired.template, desired.values, stack.reference, stack.attribute)
-        wanted = wanted_resources(desired.template, resolver)
-        for logical_id, definition in wanted.items():
-            self._heed_stop()
-            self._apply_resource(logical_id, definition, desired, resolver)
+        needed = dependencies(desired.template, resolver)
+        wanted = {logical_id: desired.template["Resources"][logical_id] for logical_id in needed}
+        todo = list(wanted)
+        self._puts_off = True
         try:
+            while todo or self._under_way.names:
+                self._heed_stop()
+                waited = {*todo, *self._under_way.names}
+                ready = next((name for name in todo if not waited & {*needed[name]}), None)
+                if ready is None:
+                    self._take_ended()
+                else:
+                    todo.remove(ready)
+                    self._apply_resource(ready, wanted[ready], desired, resolver)
             stack.outputs = outputs(desired.template, resolver)
         except ServiceException as error:
             raise _Failed(error.message) from None
+        except _Failed:
+            self._cancel()
+            raise
+        finally:
+            self._puts_off = False
         return wanted
+
+    def _take_ended(self) -> None:
+        """Go on with the next resource that has ended, or fail with it."""
+        ended, error = self._under_way.next_ended()
+        self._heed_stop()
+        if error is not None:
+            self._fail(ended.resource, ended.doing, str(error))
+        ended.resource.attributes = ended.request.attributes
+        self._stack.set_resource_status(ended.resource, ended.status)
+
+    def _cancel(self) -> None:
+        """Give up what is under way, since another resource has failed."""
+        for one in self._under_way.cancel():
+            words = "creation" if one.doing == "CREATE" else "update"
+            reason = f"Resource {words} cancelled"
+            self._stack.set_resource_status(one.resource, f"{one.doing}_FAILED", reason)
+
+    def _fail(self, resource: Resource, doing: str, reason: str) -> NoReturn:
+        self._stack.set_resource_status(resource, f"{doing}_FAILED", reason)
+        raise _Failed(
+            f"The following resource(s) failed to {doing.lower()}: [{resource.logical_id}]."
+        ) from None
 
     def _apply_resource(
         self, logical_id: str, definition: Mapping[str, Json], desired: Desired, resolver: Resolver
     ) -> None:
         stack = self._stack
         before = stack.resources.get(logical_id)
-        doing = "update" if before else "create"
+        doing = "UPDATE" if before else "CREATE"
         resource = stack.resources.setdefault(
             logical_id, Resource(logical_id, definition["Type"], definition, {})
         )
@@ -127,8 +170,7 @@ class Executor:
                 self._change(resource, properties)
         except (ResourceFailed, ServiceException) as error:
             reason = error.message if isinstance(error, ServiceException) else str(error)
-            stack.set_resource_status(resource, f"{doing.upper()}_FAILED", reason)
-            raise _Failed(f"The following resource(s) failed to {doing}: [{logical_id}].") from None
+            self._fail(resource, doing, reason)
         resource.definition = definition
 
     def _change(self, resource: Resource, properties: dict[str, Json]) -> None:
@@ -184,10 +226,21 @@ class Executor:
 
     def _finish(self, resource: Resource, request: Request, status: str) -> None:
         resource.attributes = request.attributes
-        if resource.type in WAITERS:
-            WAITERS[resource.type](request.physical_id, self._stack.region)
+        wait = self._waits(resource, request)
+        if wait is not None and self._puts_off:
+            self._under_way.begin(resource, request, status, wait, asked_for=resource.type in WAITERS)
+            return
+        if wait is not None:
+            wait()
         self._heed_stop()
         self._stack.set_resource_status(resource, status)
+
+    def _waits(self, resource: Resource, request: Request) -> Callable[[], None] | None:
+        """What blocks until the resource is ready; None for one that is ready when it has been made."""
+        if resource.type in WAITERS:
+            return lambda: WAITERS[resource.type](request.physical_id, self._stack.region)
+        wait = getattr(self._type_of(resource), "wait", None)
+        return None if wait is None else lambda: wait(request)
 
     def _roll_back(self, definitions: Mapping[str, Mapping[str, Json]]) -> None:
         """Give what was touched its old properties again, in the order of the old template."""

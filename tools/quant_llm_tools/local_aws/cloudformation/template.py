@@ -104,24 +104,29 @@ def check_rules(template: Mapping[str, Json], resolver: Resolver) -> None:
 
 def wanted_resources(template: Mapping[str, Json], resolver: Resolver) -> dict[str, Mapping[str, Json]]:
     """The resources whose condition holds, each after all that it refers to or depends on."""
+    return {logical_id: template["Resources"][logical_id] for logical_id in dependencies(template, resolver)}
+
+
+def dependencies(template: Mapping[str, Json], resolver: Resolver) -> dict[str, list[str]]:
+    """What each wanted resource refers to or depends on; the resources in an order that heeds it."""
     resources: Mapping[str, Json] = template["Resources"]
     wanted = {
         logical_id: resource
         for logical_id, resource in resources.items()
         if "Condition" not in resource or resolver.condition(resource["Condition"])
     }
-    dependencies = {
+    found = {
         # A dependency on a resource whose condition does not hold is dropped; a reference to one is an error.
         logical_id: [name for name in _depends_on(resource) if name in wanted or name not in resources]
         + list(resolver.references(resource.get("Properties", {})))
         for logical_id, resource in wanted.items()
     }
-    if unresolved := sorted({name for names in dependencies.values() for name in names} - set(wanted)):
+    if unresolved := sorted({name for names in found.values() for name in names} - set(wanted)):
         raise ValidationError(
             f"Template format error: Unresolved resource dependencies [{', '.join(unresolved)}]"
             " in the Resources block of the template"
         )
-    return {logical_id: wanted[logical_id] for logical_id in _ordered(dependencies)}
+    return {logical_id: found[logical_id] for logical_id in _ordered(found)}
 
 
 def _depends_on(resource: Mapping[str, Json]) -> Iterator[str]:
@@ -129,7 +134,7 @@ def _depends_on(resource: Mapping[str, Json]) -> Iterator[str]:
     yield from [value] if isinstance(value, str) else value
 
 
-def _ordered(dependencies: Mapping[str, list[str]]) -> list[str]:
+def _ordered(needed: Mapping[str, list[str]]) -> list[str]:
     """Depth first, in the template's order, so that the same template always runs in the same order."""
     order: dict[str, None] = {}
     path: list[str] = []
@@ -141,11 +146,11 @@ def _ordered(dependencies: Mapping[str, list[str]]) -> list[str]:
             circle = ", ".join(path[path.index(name) :])
             raise ValidationError(f"Circular dependency between resources: [{circle}]")
         path.append(name)
-        for dependency in dependencies[name]:
+        for dependency in needed[name]:
             visit(dependency)
         path.pop()
         order[name] = None
 
-    for name in dependencies:
+    for name in needed:
         visit(name)
     return list(order)

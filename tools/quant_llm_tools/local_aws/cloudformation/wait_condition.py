@@ -38,12 +38,18 @@ class WaitCondition:
         self._answers = answers
 
     def create(self, request: Request) -> None:
-        """Wait for `Count` signals; one that says FAILURE fails the condition."""
+        """There is nothing to make."""
+        request.accept_all()
         request.identify(request.name("", 255))
+
+    def wait(self, request: Request) -> None:
+        """Wait for `Count` signals; one that says FAILURE fails the condition."""
         count, timeout = int(request.properties.get("Count", 1)), float(request.properties["Timeout"])
         deadline = time.monotonic() + timeout
         data: dict[str, Json] = {}
         while len(data) < count:
+            if request.cancelled.is_set():
+                raise ResourceFailed("Resource creation cancelled")
             if time.monotonic() > deadline or request.cloud.stopping.is_set():
                 raise ResourceFailed(
                     f"WaitCondition timed out. Received {len(data)} conditions when expecting {count}"

@@ -21,7 +21,12 @@ from quant_llm_tools.local_aws.resources.identity import (
 )
 from quant_llm_tools.local_aws.resources.notices import Budget, Dashboard, Subscription, TopicPolicy
 from quant_llm_tools.local_aws.resources.request import Request, ResourceType
-from quant_llm_tools.local_aws.resources.sagemaker import Endpoint, EndpointConfig, Model
+from quant_llm_tools.local_aws.resources.sagemaker import (
+    Endpoint,
+    EndpointConfig,
+    InferenceComponent,
+    Model,
+)
 from quant_llm_tools.local_aws.resources.scaling import Alarm, ScalableTarget, ScalingPolicy, Topic
 from quant_llm_tools.local_aws.resources.state_machines import StateMachine
 
@@ -52,6 +57,7 @@ RESOURCES: dict[str, ResourceType] = {
     "AWS::SSM::Parameter": SsmParameter(),
     "AWS::SageMaker::Endpoint": Endpoint(),
     "AWS::SageMaker::EndpointConfig": EndpointConfig(),
+    "AWS::SageMaker::InferenceComponent": InferenceComponent(),
     "AWS::SageMaker::Model": Model(),
     "AWS::StepFunctions::StateMachine": StateMachine(),
 }

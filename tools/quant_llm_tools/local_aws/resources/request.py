@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import string
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -54,7 +55,7 @@ class Request:
     """What a ResourceType is given.
 
     `old` holds the properties before an update in place, `replaced` those of the resource that a new one
-    replaces; both are empty otherwise.
+    replaces; both are empty otherwise. `cancelled` is set when nobody waits for the resource any more.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Request:
         self.attributes: dict[str, Json] = dict(resource.attributes)
         self.properties = Properties(properties)
         self.old = old or {}
+        self.cancelled = threading.Event()
         self._replaced = replaced or {}
         self._identified = identified
 

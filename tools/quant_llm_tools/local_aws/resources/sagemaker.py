@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from quant_llm_tools.local_aws.resources.request import Request, ServiceRefused
+import time
+
+from quant_llm_tools.local_aws.resources.request import Request, ServiceRefused, converted
+from quant_llm_tools.local_aws.waiting import ResourceFailed
 
 
 class Model:
@@ -71,6 +74,66 @@ class Endpoint:
         _delete(request, "delete_endpoint", EndpointName=name)
         gone = request.client("sagemaker").get_waiter("endpoint_deleted")
         request.send(gone.wait, EndpointName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 600})
+
+
+_DELETE_SECONDS = 120
+
+
+class InferenceComponent:
+    """AWS::SageMaker::InferenceComponent; that its copies come into service is waited for by WAITERS."""
+
+    def create(self, request: Request) -> None:
+        """Create the component."""
+        name = request.name("InferenceComponentName", 63)
+        arn = request.call("sagemaker.create_inference_component", InferenceComponentName=name)[
+            "InferenceComponentArn"
+        ]
+        request.identify(arn)
+        request.attributes = {"InferenceComponentArn": arn}
+        request.properties.get("DeploymentConfig")  # for updates
+
+    def update(self, request: Request) -> None:
+        """Update what changed of it; the number of copies only when the template's own changed."""
+        name = request.physical_id.rpartition("/")[2]
+        if request.changed("InferenceComponentName") or request.changed("EndpointName"):
+            raise ResourceFailed("the embedded AWS does not rename or move an inference component")
+        client = request.client("sagemaker")
+        if request.changed("Specification") or request.changed("DeploymentConfig"):
+            shape = client.meta.service_model.shape_for("UpdateInferenceComponentInput")
+            names = ["Specification", "DeploymentConfig"]
+            names += ["RuntimeConfig"] if request.changed("RuntimeConfig") else []
+            arguments = {
+                name: converted(request.properties[name], shape.members[name], f"{request.type} {name}")
+                for name in names
+                if name in request.properties
+            }
+            request.send(client.update_inference_component, InferenceComponentName=name, **arguments)
+        elif request.changed("RuntimeConfig"):
+            copies = int(request.properties["RuntimeConfig"]["CopyCount"])
+            scale = client.update_inference_component_runtime_config
+            request.send(scale, InferenceComponentName=name, DesiredRuntimeConfig={"CopyCount": copies})
+        request.properties.get("DeploymentConfig")
+        request.retag(request.physical_id)
+
+    def delete(self, request: Request) -> None:
+        """Delete the component and wait until its container has drained: its name is free only then."""
+        name = request.physical_id.rpartition("/")[2]
+        _delete(request, "delete_inference_component", InferenceComponentName=name)
+        self._wait_until_gone(request, name)
+
+    @staticmethod
+    def _wait_until_gone(request: Request, name: str) -> None:
+        describe = request.client("sagemaker").describe_inference_component
+        deadline = time.monotonic() + _DELETE_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                request.send(describe, InferenceComponentName=name)
+            except ServiceRefused as refused:
+                if "Could not find" in str(refused):
+                    return
+                raise
+            time.sleep(0.1)
+        raise ResourceFailed(f"inference component {name} is not gone after {_DELETE_SECONDS} seconds")
 
 
 _UPDATE_OPTIONS = ("ExcludeRetainedVariantProperties", "RetainAllVariantProperties", "RetainDeploymentConfig")

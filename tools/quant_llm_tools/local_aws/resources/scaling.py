@@ -92,7 +92,12 @@ def _check_endpoint(request: Request) -> None:
     """moto registers targets that don't exist; AWS refuses, so a forgotten dependency must fail here too."""
     if request.properties["ServiceNamespace"] != "sagemaker":
         return
-    kind, name, _, variant = request.properties["ResourceId"].split("/")
+    kind, name, *rest = request.properties["ResourceId"].split("/")
+    if kind == "inference-component":
+        # Refused by SageMaker's own message if it isn't there.
+        request.send(request.client("sagemaker").describe_inference_component, InferenceComponentName=name)
+        return
+    variant = rest[-1]
     try:
         endpoint = request.send(request.client("sagemaker").describe_endpoint, EndpointName=name)
     except ServiceRefused:
