@@ -15,7 +15,7 @@ from quant_llm.agency import (
     AgencyConfig,
     check_together,
     find_agency_files,
-    load_supported_agency,
+    load_agency,
     locked,
 )
 from quant_llm.errors import QuantLlmError
@@ -33,7 +33,7 @@ def build(app: cdk.App) -> None:
     agencies: list[AgencyConfig] = []
     for path in files:
         try:
-            agency = load_supported_agency(path)
+            agency = load_agency(path)
             agencies.append(agency)
             QuantLlmStack(app, agency.stack_name, agency=agency, locks=locked(agency, path))
         except QuantLlmError as error:
@@ -45,7 +45,8 @@ def build(app: cdk.App) -> None:
 
 def main() -> int:
     """Synthesise, or say what is wrong and return 1."""
-    app = cdk.App()
+    # The CDK's own check of templates takes 400 MiB and seconds to warn of what cfn-lint finds in the tests.
+    app = cdk.App(builtin_cloud_formation_validation=False)
     try:
         build(app)
     except QuantLlmError as error:

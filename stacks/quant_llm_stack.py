@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr
 from constructs import Construct
 
 from quant_llm.acknowledge import acknowledge_for_stack
-from quant_llm.agency import DEFAULT_P90_LATENCY_SECONDS, AgencyConfig, ModelConfig, ModelLock
+from quant_llm.agency import AgencyConfig, ModelConfig, ModelLock
+from quant_llm.callers_data import keep_days
 from quant_llm.catalogue import Placement, explained, place
+from quant_llm.data_bucket import DataBucket
+from quant_llm.endpoint_watch import DeployWatch, EndpointWatch, version_of
 from quant_llm.engine_image import EngineImage
-from quant_llm.engines import BUILDS, container_environment
+from quant_llm.engines import BUILDS, container_environment, existing_image
 from quant_llm.image_settings import ImageSettings
 from quant_llm.llm_endpoint import LlmEndpoint
 from quant_llm.model_artifact import ModelArtifact
 from quant_llm.model_bucket import ModelBucket
 from quant_llm.names import AGENCY_TAG, pascal_case
 from quant_llm.observability import Observability
+from quant_llm.production_variant import scaling_of_configuration
 from quant_llm.repack import Repack
 
 
@@ -50,17 +55,25 @@ class QuantLlmStack(cdk.Stack):
         self._images: dict[str, EngineImage] = {}
         self._image_settings = ImageSettings.from_context(self.node)
         self._models = ModelBucket(self, "Models")
-        self._repack = Repack(self, "Repack", bucket=self._models)
+        self._repack = Repack(self, "Repack", bucket=self._models, hub=agency.hub, network=agency.network)
+        self._watch = EndpointWatch(self, "EndpointWatch", agency=agency, placements=placements)
+        kept = keep_days(agency)
+        self._data = DataBucket(self, "Data", keep_days=kept) if kept else None
         cdk.CfnOutput(self, "ModelBucketName", value=self._models.bucket.bucket_name)
         for model in agency.models:
-            self._serve(agency, model, locks[model.name], placements[model.name])
-        Observability(self, "Observability", agency=agency, placements=placements)
+            self._serve(agency, agency.deployed(model), locks[model.name], placements[model.name])
+        observability = Observability(self, "Observability", agency=agency, placements=placements)
+        if observability.topic is not None:
+            self._watch.notify(observability.topic)
 
     def _serve(self, agency: AgencyConfig, model: ModelConfig, lock: ModelLock, placement: Placement) -> None:
         scope = Construct(self, model.name)
         if placement.choice is not None:
             chosen = explained(agency, placement.choice)
             cdk.Annotations.of(scope).add_info_v2("quant-llm:instance-type", chosen)
+        if model not in agency.models:
+            fallback = f"min: 0 is 1: {agency.environment.region} has no inference components"
+            cdk.Annotations.of(scope).add_warning_v2("quant-llm:without-zero", fallback)
         artifact = ModelArtifact(scope, "Artifact", model=model, lock=lock, repack=self._repack)
         image, repository = self._image(scope, model)
         endpoint = LlmEndpoint(
@@ -70,22 +83,45 @@ class QuantLlmStack(cdk.Stack):
             model=model,
             artifact=artifact,
             image=image,
-            environment=container_environment(model, lock),
+            environment=container_environment(model, lock, placement),
             placement=placement,
             network=agency.network,
-            p90_latency_seconds=DEFAULT_P90_LATENCY_SECONDS
-            if agency.alarms is None
-            else agency.alarms.p90_latency_seconds,
+            data=self._data,
+            p90_latency_seconds=agency.p90_latency_seconds(model),
         )
         repository.grant_pull(endpoint.role)
+        DeployWatch(
+            scope,
+            "Watch",
+            watch=self._watch,
+            target=endpoint.target,
+            version=version_of(
+                model.model_dump(mode="json", exclude={"scaling"}),
+                scaling_of_configuration(model),
+                None if agency.network is None else agency.network.model_dump(mode="json"),
+                artifact.key,
+                self._version_of_image(model),
+                asdict(replace(placement, choice=None)),  # prices change more often than what they lead to
+            ),
+        )
         title = pascal_case(model.name)
         cdk.CfnOutput(self, f"{title}EndpointName", value=endpoint.endpoint_name)
+        if endpoint.scales_to_zero:
+            cdk.CfnOutput(self, f"{title}InferenceComponentName", value=endpoint.endpoint_name)
+        if endpoint.requests is not None:
+            cdk.CfnOutput(self, f"{title}InputUrl", value=endpoint.requests.input_url)
+            cdk.CfnOutput(self, f"{title}SuccessTopicArn", value=endpoint.requests.success.topic_arn)
+            cdk.CfnOutput(self, f"{title}ErrorTopicArn", value=endpoint.requests.error.topic_arn)
         cdk.CfnOutput(self, f"{title}ModelDataUrl", value=artifact.url)
+
+    def _version_of_image(self, model: ModelConfig) -> str:
+        """The image by its content or its name: an image that is built has its URI when it is deployed."""
+        return existing_image(model, self.region) or self._images[model.engine].tag
 
     def _image(self, scope: Construct, model: ModelConfig) -> tuple[str, ecr.IRepository]:
         """URI and repository of the image: one that exists already, or the engine's, built once a stack."""
-        if model.image is not None:
-            return model.image, _repository_of(scope, model.image)
+        if existing := existing_image(model, self.region):
+            return existing, _repository_of(scope, existing)
         if model.engine not in self._images:
             build = BUILDS[model.engine]
             self._images[model.engine] = EngineImage(

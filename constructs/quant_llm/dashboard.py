@@ -49,7 +49,7 @@ def _row(endpoint: EndpointAlarms) -> list[cloudwatch.IWidget]:
             left=[metrics.concurrency(statistic, _PERIOD) for statistic in ("Minimum", "Maximum")],
         ),
         cloudwatch.GraphWidget(
-            title="GPUs, per cent summed over them",
+            title="GPUs, per cent",
             width=_WIDTH,
             left=[metrics.gpu("Average", _PERIOD), metrics.gpu_memory("Maximum", _PERIOD)],
         ),

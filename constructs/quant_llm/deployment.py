@@ -24,6 +24,12 @@ PROVISION_SECONDS: Final = 3600
 _LONGEST_SECONDS: Final = 28_800
 """SageMaker's bound of a whole update."""
 
+_ROLLING_BATCHES: Final = 3
+"""Of an odd number half is rounded down: three are three batches."""
+
+_BLUE_GREEN_BATCHES: Final = 2
+"""The canary, then the rest."""
+
 
 def rolls(model: ModelConfig) -> bool:
     """Whether an update goes through the instances in batches.
@@ -50,12 +56,34 @@ def deployment_config(
     )
 
 
+def component_deployment_config(
+    placement: Placement, alarms: Sequence[cloudwatch.IAlarm]
+) -> sagemaker.CfnInferenceComponent.InferenceComponentDeploymentConfigProperty:
+    """Rolling, half of an inference component's copies at a time, for as long under watch.
+
+    How many copies there are is the autoscaler's business: of the forms that the API takes only a share is
+    within its bounds, 5 to 50 %, whatever their number.
+    """
+    component = sagemaker.CfnInferenceComponent
+    return component.InferenceComponentDeploymentConfigProperty(
+        rolling_update_policy=component.InferenceComponentRollingUpdatePolicyProperty(
+            maximum_batch_size=component.InferenceComponentCapacitySizeProperty(
+                type="CAPACITY_PERCENT", value=50
+            ),
+            wait_interval_in_seconds=_BAKE_SECONDS,
+            maximum_execution_timeout_in_seconds=_time_limit(placement, batches=_ROLLING_BATCHES),
+        ),
+        auto_rollback_configuration=component.AutoRollbackConfigurationProperty(
+            alarms=[component.AlarmProperty(alarm_name=alarm.alarm_name) for alarm in alarms]
+        ),
+    )
+
+
 def _rolling(placement: Placement) -> sagemaker.CfnEndpoint.RollingUpdatePolicyProperty:
     return sagemaker.CfnEndpoint.RollingUpdatePolicyProperty(
         maximum_batch_size=sagemaker.CfnEndpoint.CapacitySizeProperty(type="CAPACITY_PERCENT", value=50),
         wait_interval_in_seconds=_BAKE_SECONDS,
-        # Of an odd number half is rounded down: three are three batches.
-        maximum_execution_timeout_in_seconds=_time_limit(placement, batches=3),
+        maximum_execution_timeout_in_seconds=_time_limit(placement, batches=_ROLLING_BATCHES),
     )
 
 
@@ -74,8 +102,13 @@ def _blue_green(
         traffic_routing_configuration=traffic,
         # Once all traffic is on the new instances the old ones stay for as long again, to go back to.
         termination_wait_in_seconds=_BAKE_SECONDS,
-        maximum_execution_timeout_in_seconds=_time_limit(placement, batches=2),
+        maximum_execution_timeout_in_seconds=_time_limit(placement, batches=_BLUE_GREEN_BATCHES),
     )
+
+
+def update_seconds(model: ModelConfig, placement: Placement) -> int:
+    """Seconds after which SageMaker takes an update back that has not ended."""
+    return _time_limit(placement, batches=_ROLLING_BATCHES if rolls(model) else _BLUE_GREEN_BATCHES)
 
 
 def _time_limit(placement: Placement, *, batches: int) -> int:

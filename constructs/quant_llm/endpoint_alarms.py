@@ -6,10 +6,11 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from quant_llm.endpoint_metrics import MICROSECONDS, EndpointMetrics
+from quant_llm.endpoint_metrics import MICROSECONDS, AsyncMetrics, ComponentMetrics, EndpointMetrics
 from quant_llm.names import pascal_case
 from quant_llm.thresholds import (
     CAPACITY_MINUTES,
+    COLD_START_MINUTES,
     ERROR_MINUTES,
     ERROR_SHARE,
     GPU_MEMORY_MINUTES,
@@ -24,7 +25,7 @@ _AT_LEAST = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 
 
 class EndpointAlarms(Construct):
-    """Errors, latency, no capacity left and full GPU memory of one endpoint.
+    """Errors, latency, no capacity left and full GPU memory of one endpoint, or of its inference component.
 
     `concurrency` is the number of requests that an instance serves at a time, `gpu_count` that of its GPUs; 0
     where there are none or the catalogue doesn't know. `alarms` has them all.
@@ -35,15 +36,15 @@ class EndpointAlarms(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        endpoint_name: str,
+        metrics: EndpointMetrics,
         concurrency: int,
         p90_latency_seconds: float,
         gpu_count: int,
         action: cloudwatch.IAlarmAction,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.metrics = EndpointMetrics(endpoint_name)
-        self._endpoint_name = endpoint_name
+        self.metrics = metrics
+        self._endpoint_name = metrics.endpoint_name
         self._action = action
         self.alarms: list[cloudwatch.Alarm] = []
         bad, of = ERROR_MINUTES
@@ -64,6 +65,20 @@ class EndpointAlarms(Construct):
             p90_latency_seconds * MICROSECONDS,
             LATENCY_MINUTES // 5,
         )
+        if not isinstance(metrics, AsyncMetrics):  # where to have no slot free is what a queue is for
+            self._capacity(concurrency)
+        self._no_capacity()
+        if gpu_count:
+            self._alarm(
+                "gpu-memory",
+                f"GPU memory has been full to {GPU_MEMORY_PERCENT} % for {GPU_MEMORY_MINUTES} minutes",
+                self.metrics.gpu_memory("Maximum", _FIVE_MINUTES),
+                _AT_LEAST,
+                GPU_MEMORY_PERCENT * metrics.gpus_summed(gpu_count),
+                GPU_MEMORY_MINUTES // 5,
+            )
+
+    def _capacity(self, concurrency: int) -> None:
         self._alarm(
             "capacity",
             f"every instance has had its {concurrency} requests or more at a time for {CAPACITY_MINUTES} "
@@ -73,15 +88,24 @@ class EndpointAlarms(Construct):
             concurrency,
             CAPACITY_MINUTES,
         )
-        if gpu_count:
-            self._alarm(
-                "gpu-memory",
-                f"GPU memory has been full to {GPU_MEMORY_PERCENT} % for {GPU_MEMORY_MINUTES} minutes",
-                self.metrics.gpu_memory("Maximum", _FIVE_MINUTES),
-                _AT_LEAST,
-                GPU_MEMORY_PERCENT * gpu_count,
-                GPU_MEMORY_MINUTES // 5,
-            )
+
+    def _no_capacity(self) -> None:
+        """The first instance does not come, where there may be none."""
+        if isinstance(self.metrics, ComponentMetrics):
+            meaning, metric = "calls are refused", self.metrics.calls_without_copy(_FIVE_MINUTES)
+        elif isinstance(self.metrics, AsyncMetrics):
+            meaning, metric = "requests wait", self.metrics.backlog_without_capacity(_FIVE_MINUTES)
+        else:
+            return
+        self._alarm(
+            "no-capacity",
+            f"{meaning} for {COLD_START_MINUTES} minutes because no instance is in service: AWS has none of "
+            "the type, or the model does not start",
+            metric,
+            _ABOVE,
+            0,
+            COLD_START_MINUTES // 5,
+        )
 
     def _alarm(
         self,

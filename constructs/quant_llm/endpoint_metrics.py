@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
+from quant_llm.agency import ModelConfig
 from quant_llm.names import VARIANT_NAME
 
 _INVOCATIONS = "AWS/SageMaker"
 _INSTANCES = "/aws/sagemaker/Endpoints"
+_COPIES = "/aws/sagemaker/InferenceComponents"
 
 MICROSECONDS = 1_000_000
 """SageMaker's latencies are in microseconds."""
@@ -59,6 +61,10 @@ class EndpointMetrics:
         """Per cent of the time that an instance's GPUs work, summed over them."""
         return self._instance("GPUUtilization", statistic, period)
 
+    def gpus_summed(self, gpu_count: int) -> int:
+        """Over how many of an instance's GPUs the metrics of GPUs are a sum."""
+        return gpu_count
+
     def _invocation(self, name: str, statistic: str, period: cdk.Duration) -> cloudwatch.Metric:
         dimensions = self._dimensions()
         if self.configuration is not None:
@@ -70,6 +76,65 @@ class EndpointMetrics:
 
     def _dimensions(self) -> dict[str, str]:
         return {"EndpointName": self.endpoint_name, "VariantName": VARIANT_NAME}
+
+
+class ComponentMetrics(EndpointMetrics):
+    """The metrics of an inference component with its endpoint's name: by copy, where those are by instance.
+
+    SageMaker publishes none of them under a model of the component.
+    """
+
+    def concurrency(self, statistic: str, period: cdk.Duration) -> cloudwatch.Metric:
+        """Requests at a time per copy; 0 while nobody calls, no data without a copy."""
+        return self._invocation("ConcurrentRequestsPerCopy", statistic, period)
+
+    def calls_per_copy(self, period: cdk.Duration) -> cloudwatch.Metric:
+        """Requests in a period, divided by the number of copies."""
+        return self._invocation("InvocationsPerCopy", "Sum", period)
+
+    def calls_without_copy(self, period: cdk.Duration) -> cloudwatch.Metric:
+        """Requests in a period that were refused because no copy was in service."""
+        return self._invocation("NoCapacityInvocationFailures", "Sum", period)
+
+    def gpu_memory(self, statistic: str, period: cdk.Duration) -> cloudwatch.Metric:
+        """Per cent of the GPU memory of a copy in use: 100 when all of its GPUs' is."""
+        return self._copy("GPUMemoryUtilizationNormalized", statistic, period)
+
+    def gpu(self, statistic: str, period: cdk.Duration) -> cloudwatch.Metric:
+        """Per cent of the time that the GPUs of a copy work."""
+        return self._copy("GPUUtilizationNormalized", statistic, period)
+
+    def gpus_summed(self, gpu_count: int) -> int:
+        """One: the metrics of a copy are shares of all that it has."""
+        return 1
+
+    def _copy(self, name: str, statistic: str, period: cdk.Duration) -> cloudwatch.Metric:
+        return _metric(_COPIES, name, statistic, period, self._dimensions())
+
+    def _dimensions(self) -> dict[str, str]:
+        return {"InferenceComponentName": self.endpoint_name}
+
+
+class AsyncMetrics(EndpointMetrics):
+    """The metrics of an asynchronous endpoint, which has a queue as well."""
+
+    def backlog_per_instance(self, period: cdk.Duration) -> cloudwatch.Metric:
+        """Requests in the queue, those that are being answered included, divided by the instances."""
+        return self._queue("ApproximateBacklogSizePerInstance", "Average", period)
+
+    def backlog_without_capacity(self, period: cdk.Duration) -> cloudwatch.Metric:
+        """1 while there are requests in the queue and no instance."""
+        return self._queue("HasBacklogWithoutCapacity", "Maximum", period)
+
+    def _queue(self, name: str, statistic: str, period: cdk.Duration) -> cloudwatch.Metric:
+        return _metric(_INVOCATIONS, name, statistic, period, {"EndpointName": self.endpoint_name})
+
+
+def metrics_kind(model: ModelConfig) -> type[EndpointMetrics]:
+    """The kind of metrics that a model's endpoint has."""
+    if model.is_async:
+        return AsyncMetrics
+    return ComponentMetrics if model.is_component else EndpointMetrics
 
 
 def _metric(

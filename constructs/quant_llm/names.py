@@ -15,6 +15,11 @@ AGENCY_TAG = "agency"
 ARCHIVE = "model.tar.gz"
 S3_PREFIX = "s3-prefix"
 
+# What callers leave and are given, in a bucket of their own: requests, answers and failures by model, and
+# what is captured of the others.
+ASYNC_PREFIX = "async"
+CAPTURE_PREFIX = "capture"
+
 # What the keys of an artifact have after its folder, by the artifact's format in the agency file.
 _KEY_ENDS = {ARCHIVE: "model.tar.gz", S3_PREFIX: "files/"}
 

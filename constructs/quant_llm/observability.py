@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from quant_llm.agency import AgencyConfig, AlarmsConfig
@@ -14,13 +15,15 @@ from quant_llm.budget import MonthlyBudget
 from quant_llm.catalogue import Placement, load_catalogue
 from quant_llm.dashboard import AgencyDashboard
 from quant_llm.endpoint_alarms import EndpointAlarms
+from quant_llm.endpoint_metrics import metrics_kind
 from quant_llm.names import AGENCY_TAG
 
 
 class Observability(Construct):
     """Alarms, their topic and a dashboard for `alarms` in the agency file; a budget for `budget`.
 
-    Empty for a file with neither. `placements` has each model's instance type, by the model's name.
+    Empty for a file with neither. `topic` is who hears of alarms, None without them. `placements` has each
+    model's instance type, by the model's name.
     """
 
     def __init__(
@@ -32,12 +35,15 @@ class Observability(Construct):
         placements: Mapping[str, Placement],
     ) -> None:
         super().__init__(scope, construct_id)
+        self.topic: sns.ITopic | None = None
         if agency.alarms is not None:
-            self._watch(agency, agency.alarms, placements)
+            self.topic = self._watch(agency, agency.alarms, placements)
         if agency.budget is not None:
             MonthlyBudget(self, "Budget", budget=agency.budget, tag_key=AGENCY_TAG, tag_value=agency.agency)
 
-    def _watch(self, agency: AgencyConfig, alarms: AlarmsConfig, placements: Mapping[str, Placement]) -> None:
+    def _watch(
+        self, agency: AgencyConfig, alarms: AlarmsConfig, placements: Mapping[str, Placement]
+    ) -> sns.ITopic:
         topic = AlarmTopic(
             self, "Alarms", display_name=f"Alarms of the agency {agency.agency}", emails=alarms.notify
         )
@@ -45,14 +51,16 @@ class Observability(Construct):
         watched: dict[str, EndpointAlarms] = {}
         for model in agency.models:
             instance = load_catalogue().find(placements[model.name].instance_type)
+            metrics_of = metrics_kind(agency.deployed(model))
             watched[agency.endpoint_name(model)] = EndpointAlarms(
                 self,
                 model.name,
-                endpoint_name=agency.endpoint_name(model),
+                metrics=metrics_of(agency.endpoint_name(model)),
                 concurrency=model.concurrency,
-                p90_latency_seconds=alarms.p90_latency_seconds,
+                p90_latency_seconds=agency.p90_latency_seconds(model),
                 gpu_count=0 if instance is None else instance.gpu_count,
                 action=action,
             )
         AgencyDashboard(self, "Dashboard", name=agency.stack_name, endpoints=watched)
         cdk.CfnOutput(self, "AlarmTopicArn", value=topic.topic.topic_arn)
+        return topic.topic

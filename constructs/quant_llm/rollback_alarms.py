@@ -15,11 +15,12 @@ _MINUTE = cdk.Duration.minutes(1)
 
 
 class RollbackAlarms(Construct):
-    """Errors and latency of the instances under one endpoint configuration: the new ones of an update.
+    """Errors and latency of what an update brings: the instances under one endpoint configuration.
 
-    They watch one configuration because an alarm over the whole endpoint is set off by what runs already, and
-    then SageMaker takes back the very update that mends it. They are named after it, so each configuration
-    has new ones: an alarm that is changed in place keeps its state, one of the broken configuration included.
+    `metrics` are of one configuration because an alarm over the whole endpoint is set off by what runs
+    already, and then SageMaker takes back the very update that mends it. An inference component has none by
+    model: its alarms see old and new copies. `name` is that of the configuration, or of the component's
+    model, so that each has new alarms: one that is changed in place keeps its state, a broken one included.
 
     Without data they are at rest, so neither the first deployment nor an idle endpoint is taken back. They
     tell nobody. `role` is the endpoint's, in whose name SageMaker reads them.
@@ -30,19 +31,19 @@ class RollbackAlarms(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        endpoint_name: str,
-        configuration_name: str,
+        metrics: EndpointMetrics,
+        name: str,
         p90_latency_seconds: float,
         role: iam.Role,
     ) -> None:
         super().__init__(scope, construct_id)
-        metrics = EndpointMetrics(endpoint_name, configuration_name)
+        endpoint_name = metrics.endpoint_name
         bad, of = ERROR_MINUTES
         self.alarms = (
             cloudwatch.Alarm(
                 self,
                 "Errors",
-                alarm_name=f"{configuration_name}-errors",
+                alarm_name=f"{name}-errors",
                 alarm_description=f"Takes an update of {endpoint_name} back: more than "
                 f"{ERROR_SHARE * 100:g} % of the new instances' answers are 5xx",
                 metric=metrics.error_share(_MINUTE),
@@ -55,7 +56,7 @@ class RollbackAlarms(Construct):
             cloudwatch.Alarm(
                 self,
                 "Latency",
-                alarm_name=f"{configuration_name}-latency",
+                alarm_name=f"{name}-latency",
                 alarm_description=f"Takes an update of {endpoint_name} back: one in ten answers of the new "
                 f"instances takes longer than {p90_latency_seconds:g} s",
                 metric=metrics.model_latency("p90", _MINUTE),

@@ -26,6 +26,12 @@ Above it the engine's next allocation fails."""
 GPU_MEMORY_MINUTES: Final = 15
 """Longer than the change from one model to the next during an update."""
 
+COLD_START_MINUTES: Final = 30
+"""Minutes of calls refused for want of an instance: public reports have one answer after five to ten."""
+
+QUIET_MINUTES: Final = 15
+"""Minutes of half the load before one instance of several goes: as long as AWS's own scaling in waits."""
+
 BAKE_MINUTES: Final = 10
 """Minutes that new instances serve under watch before old ones go: the five that the alarms look at, and as
 many for metrics to arrive. Each costs the instances that run twice."""

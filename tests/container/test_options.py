@@ -58,6 +58,7 @@ def test_a_wrong_option_ends_the_container_at_the_start(
     assert container.wait_for_exit(5) == 2
     assert container.entries[-1]["message"].startswith(message)
     assert container.entries[-1]["level"] == "error"
+    assert container.entries[-1]["exit_code"] == 2
 
 
 def test_a_port_that_is_taken_ends_the_container(run: Run, start: Run) -> None:

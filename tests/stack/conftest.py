@@ -10,7 +10,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
-from quant_llm.agency import AgencyConfig, load_supported_agency, locked
+from quant_llm.agency import AgencyConfig, load_agency, locked
 from quant_llm.paths import ROOT
 from stacks.quant_llm_stack import QuantLlmStack
 
@@ -28,7 +28,7 @@ def context() -> dict[str, Any]:
 
 def make_stack(path: Path, **more: object) -> QuantLlmStack:
     """The stack of the agency file at `path`; `more` is added to the context of cdk.json."""
-    agency = load_supported_agency(path)
+    agency = load_agency(path)
     return QuantLlmStack(
         cdk.App(context=context() | more), agency.stack_name, agency=agency, locks=locked(agency, path)
     )
@@ -66,7 +66,7 @@ def changed_template(tmp_path: Path) -> Callable[..., Template]:
 
 
 def health_file(directory: Path, *changes: tuple[str, str]) -> Path:
-    """The example that says everything, without its models that are not supported yet; `changes` on top."""
+    """The example that says everything, with the first of its models alone; `changes` on top."""
     text = (FIXTURES / "health.yaml").read_text().partition("  - name: codellama-34b")[0]
     for old, new in changes:
         assert old in text
@@ -82,5 +82,11 @@ def health_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     return template_of(health_file(tmp_path_factory.mktemp("health")))
 
 
+@pytest.fixture(scope="session")
+def whole_health_template() -> Template:
+    """All of the example that says everything: three engines, and a model that scales to zero."""
+    return template_of(FIXTURES / "health.yaml")
+
+
 def agency_of(path: Path) -> AgencyConfig:
-    return load_supported_agency(path)
+    return load_agency(path)

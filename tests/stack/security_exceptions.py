@@ -17,10 +17,10 @@ from typing import Any
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks, NIST80053R5Checks
 
-from quant_llm.agency import load_supported_agency, locked
+from quant_llm.agency import load_agency, locked
 from quant_llm.paths import ROOT
 from stacks.quant_llm_stack import QuantLlmStack
-from tests.stack.conftest import DEFAULT, context, health_file
+from tests.stack.conftest import DEFAULT, FIXTURES, context
 
 PAGE = ROOT / "docs" / "security-exceptions.md"
 
@@ -33,7 +33,8 @@ and NIST 800-53 R5. A finding is mended, or accepted here, in the code where it 
 test fails on any other.
 
 `…` stands for the names of the agency, its models and its account. The list is that of
-`agencies/default.yaml` and of an agency with a VPC, a permissions boundary, alarms and a budget.
+`agencies/default.yaml` and of an agency with a VPC, a permissions boundary, alarms, a budget, three engines
+and a model that scales to zero.
 """
 
 Report = dict[str, Any]
@@ -42,7 +43,7 @@ Report = dict[str, Any]
 def report_of(path: Path, directory: Path, *, break_it: bool = False) -> Report:
     """cdk-nag's report on the stack of an agency file."""
     app = cdk.App(outdir=str(directory), context=context())
-    agency = load_supported_agency(path)
+    agency = load_agency(path)
     stack = QuantLlmStack(app, agency.stack_name, agency=agency, locks=locked(agency, path))
     if break_it:
         cdk.aws_sns.Topic(stack, "Open")
@@ -95,9 +96,7 @@ def _anonymous(text: str, agency: dict[str, Any]) -> str:
 
 def current_page(directory: Path) -> str:
     """The page as it should be; works in an empty directory."""
-    (directory / "health").mkdir()
-    paths = [DEFAULT, health_file(directory / "health")]
-    return page(report_of(path, directory / path.stem / "out") for path in paths)
+    return page(report_of(path, directory / path.stem) for path in (DEFAULT, FIXTURES / "health.yaml"))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Annotations, Match, Template
 
-from quant_llm.agency import AgencyFileError, load_supported_agency, locked
+from quant_llm.agency import AgencyFileError, load_agency, locked
 from stacks.quant_llm_stack import QuantLlmStack
 from tests.stack.conftest import DEFAULT, context
 
@@ -86,5 +86,5 @@ def stack_of(tmp_path: Path, *changes: tuple[str, str]) -> QuantLlmStack:
     path = tmp_path / DEFAULT.name
     path.write_text(text)
     (tmp_path / "default.lock.json").write_text(DEFAULT.with_name("default.lock.json").read_text())
-    agency = load_supported_agency(path)
+    agency = load_agency(path)
     return QuantLlmStack(cdk.App(context=context()), "Stack", agency=agency, locks=locked(agency, path))

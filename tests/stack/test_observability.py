@@ -10,9 +10,10 @@ import pytest
 from aws_cdk.assertions import Match, Template
 
 from quant_llm import thresholds
-from quant_llm.agency import DEFAULT_P90_LATENCY_SECONDS
+from quant_llm.agency import DEFAULT_IDLE_MINUTES, DEFAULT_P90_LATENCY_SECONDS
 from quant_llm.budget import ACTUAL_PERCENT, FORECAST_PERCENT
 from quant_llm.paths import ROOT
+from quant_llm.production_variant import LEAST_ROOM
 from tests.stack.conftest import health_file, template_of
 
 ENDPOINT = [
@@ -220,6 +221,10 @@ def test_page_for_people_says_the_numbers_of_the_alarms() -> None:
         f"or more at a time for {thresholds.CAPACITY_MINUTES} minutes",
         f"used to {thresholds.GPU_MEMORY_PERCENT} % for {thresholds.GPU_MEMORY_MINUTES} minutes",
         f"New instances serve for {thresholds.BAKE_MINUTES} minutes under watch",
+        f"calls find no instance for {thresholds.COLD_START_MINUTES} minutes",
+        f"with half of the target or less, for {thresholds.QUIET_MINUTES} minutes",
+        f"only where a min is 0; default {DEFAULT_IDLE_MINUTES}",
+        f"may be {LEAST_ROOM}, or twice `max`",
         f"| {FORECAST_PERCENT} % forecast |",
         *(f"| {percent} % spent |" for percent in ACTUAL_PERCENT),
     ]

@@ -216,7 +216,11 @@ class TestModelArtifact:
         assert f"{WORK_PREFIX}/" == records.WORK_PREFIX
 
     def test_function_and_state_machine_know_each_other(self, default_template: Template) -> None:
-        machine = only(default_template, "AWS::StepFunctions::StateMachine")
+        (machine,) = [
+            found["Properties"]
+            for name, found in default_template.find_resources("AWS::StepFunctions::StateMachine").items()
+            if "Repack" in name
+        ]
         (function_id,) = [
             name
             for name, resource in default_template.find_resources("AWS::Lambda::Function").items()
@@ -343,8 +347,17 @@ class TestAgencyWide:
             )
         )
         changed = {before[name]["Type"] for name in before if before[name] != after.get(name)}
-        assert before.keys() == after.keys()
-        assert changed == {"AWS::SageMaker::Model"}
+        # Each change of a configuration is waited for by a condition of its own.
+        waits = {name for name in before.keys() ^ after.keys() if "Watch" in name}
+        assert before.keys() - waits == after.keys() - waits
+        assert {(before | after)[name]["Type"] for name in waits} == {
+            "AWS::CloudFormation::WaitCondition",
+            "AWS::CloudFormation::WaitConditionHandle",
+        }
+        assert changed - {(before | after)[name]["Type"] for name in waits} == {
+            "AWS::SageMaker::Model",
+            "Custom::EndpointWatch",
+        }
 
     def test_existing_image_is_used_and_nothing_is_built(self, justice_template: Template) -> None:
         justice_template.resource_count_is("AWS::CodeBuild::Project", 0)

@@ -70,7 +70,11 @@ def test_the_function_may_describe_executions_of_its_own_machine_alone(default_t
 
 
 def test_a_repack_ends_before_the_stack_stops_waiting_for_it(default_template: Template) -> None:
-    (machine,) = default_template.find_resources("AWS::StepFunctions::StateMachine").values()
+    (machine,) = [
+        found
+        for name, found in default_template.find_resources("AWS::StepFunctions::StateMachine").items()
+        if "Repack" in name
+    ]
     definition = json.loads(text_of(machine["Properties"]["DefinitionString"]))
     assert definition["TimeoutSeconds"] == TIMEOUT_SECONDS
     waits = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.conftest import DEFAULT, FIXTURES, health_file
+from tests.stack.conftest import DEFAULT, FIXTURES
 from tests.stack.security_exceptions import PAGE, Report, findings, page, report_of
 
 
@@ -27,7 +27,7 @@ def changed(directory: Path, *changes: tuple[str, str]) -> Path:
 def reports(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
     """Of the default agency, and of the one that asks for most."""
     directory = tmp_path_factory.mktemp("reports")
-    return [report_of(path, directory / f"{path.stem}-out") for path in (DEFAULT, health_file(directory))]
+    return [report_of(path, directory / path.stem) for path in (DEFAULT, FIXTURES / "health.yaml")]
 
 
 def test_no_security_finding_is_left_open(reports: list[Report]) -> None:
@@ -57,6 +57,12 @@ def test_no_security_finding_is_left_open_by_an_existing_image(tmp_path: Path) -
             id="volume",
         ),
         pytest.param(("scaling: {min: 1, max: 2}", "scaling: {min: 2, max: 4}"), id="rolling"),
+        pytest.param(("scaling: {min: 1, max: 2}", "scaling: {min: 0, max: 2}"), id="zero"),
+        pytest.param(("scaling: {min: 1, max: 2}", "mode: async\n    scaling: {min: 0, max: 2}"), id="async"),
+        pytest.param(
+            ("scaling: {min: 1, max: 2}", "capture: {percent: 5}\n    scaling: {min: 1, max: 2}"),
+            id="capture",
+        ),
     ],
 )
 def test_no_security_finding_is_left_open_by_a_choice(change: tuple[str, str], tmp_path: Path) -> None:

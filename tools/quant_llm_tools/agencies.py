@@ -83,7 +83,7 @@ def _checked(paths: Sequence[Path]) -> dict[str, _Checked]:
     from quant_llm.agency import check_together, display_name, read_agency
 
     files = [read_agency(path) for path in paths]
-    checked = {display_name(file.path): _Checked([*file.problems, *file.not_supported], []) for file in files}
+    checked = {display_name(file.path): _Checked(list(file.problems), []) for file in files}
     for file in files:
         if file.config is not None:
             _check_fit(file.config, file.path, checked[display_name(file.path)])

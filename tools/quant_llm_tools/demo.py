@@ -23,7 +23,7 @@ from typing import Any
 
 import boto3
 
-from quant_llm.agency import AgencyConfig, AgencyLock, load_supported_agency
+from quant_llm.agency import AgencyConfig, AgencyLock, load_agency
 from quant_llm.errors import QuantLlmError
 from quant_llm.names import pascal_case
 from quant_llm.paths import ROOT
@@ -285,7 +285,7 @@ def main() -> int:
     """Run the demo; 0 when the endpoint has answered."""
     narrator = Narrator(time.monotonic())
     try:
-        agency = load_supported_agency(AGENCY_FILE)
+        agency = load_agency(AGENCY_FILE)
         with embedded_aws(narrator) as aws:
             result = demonstrate(narrator, agency, aws)
     except QuantLlmError as error:

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+# Public reports have the first instance answer after five to ten minutes.
+_TIMEOUT = 1200
+
 # Longer than SageMaker lets a stream last, so that the error is SageMaker's and not a guess of the client's.
 _READ_TIMEOUT = 500
 
@@ -26,7 +29,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "invoke",
         help="send a prompt to an endpoint",
-        description="Send a chat prompt, or a request body of your own, to an endpoint.",
+        description="Send a chat prompt, or a request body of your own, to an endpoint. One that has scaled "
+        "to zero is called again until its first instance answers, which takes minutes.",
     )
     parser.add_argument("endpoint", metavar="ENDPOINT", help="the endpoint's name, <agency>-<model>")
     what = parser.add_mutually_exclusive_group(required=True)
@@ -35,11 +39,25 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--system", metavar="TEXT", help="the system message, with PROMPT")
     parser.add_argument("--max-tokens", metavar="N", type=int, help="at most this many tokens, with PROMPT")
     parser.add_argument("--region", help="the endpoint's region (default: that of the AWS profile)")
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=_TIMEOUT,
+        help=f"how long to wait for the first instance; 0: not at all (default: {_TIMEOUT})",
+    )
     parser.add_argument("--stream", action="store_true", help="print the answer as it is generated")
     parser.add_argument(
         "--json", action="store_true", help="print the whole response, or each event, as JSON"
     )
     parser.set_defaults(run=run)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError
+    return value
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,9 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         client = _client(arguments.region)
         if arguments.stream:
-            _print_stream(events(client, arguments.endpoint, body), as_json=arguments.json)
+            call: Callable[..., Any] = client.invoke_endpoint_with_response_stream
+            answer = _call(call, arguments, body)
+            _print_stream(events(answer), as_json=arguments.json)
         else:
-            _print_whole(whole(client, arguments.endpoint, body), as_json=arguments.json)
+            answer = _call(client.invoke_endpoint, arguments, body)
+            _print_whole(whole(arguments.endpoint, answer), as_json=arguments.json)
     except (ClientError, EventStreamError) as error:
         details = error.response["Error"]
         raise QuantLlmError(
@@ -101,11 +122,27 @@ def _client(region: str | None) -> SageMakerRuntimeClient:
     return client
 
 
-def whole(client: SageMakerRuntimeClient, endpoint: str, body: Json) -> Json:
-    """The endpoint's whole response."""
-    answer = client.invoke_endpoint(
-        EndpointName=endpoint, ContentType="application/json", Body=json.dumps(body)
+def _call(call: Callable[..., Any], arguments: argparse.Namespace, body: Json) -> Json:
+    """What the call answers; while the endpoint has no instance, say so and call again."""
+    from quant_llm_tools.client import call_when_ready
+
+    def waiting(seconds: float) -> None:
+        since = f" since {seconds:.0f} s" if seconds >= 1 else ""
+        print(f"endpoint '{arguments.endpoint}' has no instance{since}: waiting for one", file=sys.stderr)
+
+    answer: Json = call_when_ready(
+        call,
+        arguments.endpoint,
+        timeout=arguments.timeout,
+        waiting=waiting,
+        ContentType="application/json",
+        Body=json.dumps(body),
     )
+    return answer
+
+
+def whole(endpoint: str, answer: Json) -> Json:
+    """The response in the answer of `invoke_endpoint`."""
     text = answer["Body"].read()
     try:
         response = json.loads(text)
@@ -116,18 +153,15 @@ def whole(client: SageMakerRuntimeClient, endpoint: str, body: Json) -> Json:
     return response
 
 
-def events(client: SageMakerRuntimeClient, endpoint: str, body: Json) -> Iterator[Json]:
+def events(answer: Json) -> Iterator[Json]:
     """The events of a streamed response as they come."""
-    answer = client.invoke_endpoint_with_response_stream(
-        EndpointName=endpoint, ContentType="application/json", Body=json.dumps(body)
-    )
     with contextlib.closing(answer["Body"]) as stream:
         parts = (event["PayloadPart"]["Bytes"] for event in stream if "PayloadPart" in event)
         yield from server_sent_events(parts)
 
 
 def server_sent_events(parts: Iterable[bytes]) -> Iterator[Json]:
-    """The JSON events (`data: {…}`) in a stream whose parts begin and end anywhere.
+    """The JSON events in a stream whose parts begin and end anywhere: `data: {…}`, or one a line, as of LMI.
 
     >>> list(server_sent_events([b'data: {"a"', b': 1}\\n\\nda', b'ta: [DONE]\\n\\n']))
     [{'a': 1}]
@@ -137,7 +171,7 @@ def server_sent_events(parts: Iterable[bytes]) -> Iterator[Json]:
         *lines, rest = (rest + part).split(b"\n")
         for line in lines:
             data = line.removeprefix(b"data:").strip()
-            if line.startswith(b"data:") and data != b"[DONE]":
+            if line.startswith((b"data:", b"{")) and data != b"[DONE]":
                 yield json.loads(data)
 
 

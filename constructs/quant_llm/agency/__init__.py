@@ -2,6 +2,7 @@
 
 from quant_llm.agency.config import (
     AUTO,
+    DEFAULT_IDLE_MINUTES,
     DEFAULT_P90_LATENCY_SECONDS,
     RESERVED_ENVIRONMENT,
     RESERVED_ENVIRONMENT_PREFIX,
@@ -9,9 +10,11 @@ from quant_llm.agency.config import (
     AlarmsConfig,
     Artifact,
     BudgetConfig,
+    CaptureConfig,
     Deployment,
     DeploymentEnvironment,
     Engine,
+    HubConfig,
     ModelConfig,
     NetworkConfig,
     ScalingConfig,
@@ -24,17 +27,16 @@ from quant_llm.agency.files import (
     check_together,
     find_agency_files,
     load_agency,
-    load_supported_agency,
     read_agency,
 )
 from quant_llm.agency.lock import AgencyLock, LockedFile, LockedSource, ModelLock, ModelShape
 from quant_llm.agency.locked import current_locks, lock_path, locked, locked_source
 from quant_llm.agency.problems import AgencyFileError, Location, Problem
 from quant_llm.agency.schema import json_schema
-from quant_llm.agency.unsupported import unsupported
 
 __all__ = [
     "AUTO",
+    "DEFAULT_IDLE_MINUTES",
     "DEFAULT_P90_LATENCY_SECONDS",
     "RESERVED_ENVIRONMENT",
     "RESERVED_ENVIRONMENT_PREFIX",
@@ -45,9 +47,11 @@ __all__ = [
     "AlarmsConfig",
     "Artifact",
     "BudgetConfig",
+    "CaptureConfig",
     "Deployment",
     "DeploymentEnvironment",
     "Engine",
+    "HubConfig",
     "Location",
     "LockedFile",
     "LockedSource",
@@ -65,10 +69,8 @@ __all__ = [
     "find_agency_files",
     "json_schema",
     "load_agency",
-    "load_supported_agency",
     "lock_path",
     "locked",
     "locked_source",
     "read_agency",
-    "unsupported",
 ]

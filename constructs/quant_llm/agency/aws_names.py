@@ -34,6 +34,37 @@ REGIONS_WITHOUT_BUDGETS = frozenset(
 )
 """Regions whose CloudFormation has no AWS::Budgets::Budget, by the resource schemas of cfn-lint 1.58."""
 
+REGIONS_WITH_INFERENCE_COMPONENTS = frozenset(
+    {
+        "ap-northeast-1",
+        "ap-northeast-2",
+        "ap-south-1",
+        "ap-southeast-1",
+        "ap-southeast-2",
+        "ap-southeast-3",
+        "ca-central-1",
+        "eu-central-1",
+        "eu-isoe-west-1",
+        "eu-north-1",
+        "eu-west-1",
+        "eu-west-2",
+        "eusc-de-east-1",
+        "me-central-1",
+        "sa-east-1",
+        "us-east-1",
+        "us-east-2",
+        "us-iso-east-1",
+        "us-iso-west-1",
+        "us-isob-east-1",
+        "us-isob-west-1",
+        "us-isof-east-1",
+        "us-isof-south-1",
+        "us-west-2",
+    }
+)
+"""Regions whose CloudFormation has AWS::SageMaker::InferenceComponent, by the resource schemas of cfn-lint
+1.58. That SageMaker takes a least number of 0 instances in each of them is not said there."""
+
 
 @dataclass(frozen=True)
 class Partition:

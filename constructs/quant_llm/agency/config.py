@@ -17,12 +17,17 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    Strict,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from quant_llm.agency import forms
-from quant_llm.agency.aws_names import hosting_instance_types, regions
+from quant_llm.agency.aws_names import (
+    REGIONS_WITH_INFERENCE_COMPONENTS,
+    hosting_instance_types,
+    regions,
+)
 from quant_llm.agency.document import Document
 from quant_llm.agency.forms import Items, Number, OneOf, Text, Whole, wrong
 from quant_llm.agency.problems import Location, Problem, field_name
@@ -35,8 +40,14 @@ TARGET_SHARE = 0.75
 MAX_TAGS = 40
 """AWS takes 50 tags a resource; the rest is left to the stack and to deployment tools."""
 
+DEFAULT_IDLE_MINUTES = 30
+"""Idle minutes before the last instance goes: the next call waits minutes for one, so not at each pause."""
+
 DEFAULT_P90_LATENCY_SECONDS = 45.0
 """SageMaker gives up on an answer that is not streamed after 60 s: at three quarters of that, act."""
+
+ASYNC_P90_LATENCY_SECONDS = 675.0
+"""SageMaker gives up on an asynchronous answer after 15 minutes by default: three quarters."""
 
 AUTO = "auto"
 """The `instance_type` that leaves the choice to the sizing."""
@@ -60,9 +71,11 @@ RESERVED_TAGS = ("agency",)
 RELATION = "relation"
 """The type of the pydantic error for values that are right alone and wrong together."""
 
-Engine = Literal["llama.cpp", "exllamav2", "vllm"]
+Engine = Literal["llama.cpp", "exllamav2", "vllm", "tgi"]
 Artifact = Literal["model.tar.gz", "s3-prefix"]
 Deployment = Literal["rolling", "blue-green"]
+WithoutZero = Literal["refuse", "one"]
+Mode = Literal["real-time", "async"]
 
 
 def _quoted_account(value: object) -> object:
@@ -138,6 +151,20 @@ class NetworkConfig(_Frozen):
     """1 to 5 security groups."""
 
 
+class HubConfig(_Frozen):
+    """How the repack of a deploy reaches the hub, for agencies that may not reach huggingface.co."""
+
+    endpoint: Annotated[Text, forms.HUB] | None = None
+    """Address of a mirror that speaks the hub's HTTP API. Default: https://huggingface.co."""
+
+    proxy: Annotated[Text, forms.PROXY] | None = None
+    """Proxy on the way to the hub; calls of AWS don't take it. Default: none."""
+
+    in_network: Annotated[bool, Strict()] = False
+    """Whether the function that reads the hub is attached to the subnets and security groups of `network`,
+    which then need a way to S3, KMS, Step Functions and CloudWatch Logs. Default: false."""
+
+
 class BudgetConfig(_Frozen):
     """A monthly budget for everything that carries the agency's tags."""
 
@@ -156,7 +183,7 @@ class AlarmsConfig(_Frozen):
 
     p90_latency_seconds: Annotated[Number, Field(gt=0, le=480)] = DEFAULT_P90_LATENCY_SECONDS
     """Seconds that nine of ten answers must not take longer than. Default: 45, three quarters of the 60 s
-    after which SageMaker gives up on an answer that is not streamed."""
+    after which SageMaker gives up on an answer that is not streamed. Asynchronous answers have 675 s."""
 
 
 class SourceConfig(_Frozen):
@@ -199,7 +226,8 @@ class ScalingConfig(_Frozen):
     """How many instances serve a model."""
 
     min: Annotated[Whole, Field(ge=0)]
-    """Least number of instances; 0 lets the last one go when nobody calls."""
+    """Least number of instances; 0 lets the last one go when nobody calls. The endpoint then has an inference
+    component of its own name, which callers name too."""
 
     max: Annotated[Whole, Field(ge=1)]
     """Greatest number of instances. Equal to `min`: the number is fixed."""
@@ -209,7 +237,11 @@ class ScalingConfig(_Frozen):
     Default: 0.75 x `concurrency`."""
 
     idle_minutes: Annotated[Whole, Field(ge=1, le=1440)] | None = None
-    """Minutes without a call after which the last instance goes. Only with `min: 0`."""
+    """Minutes without a call after which the last instance goes. Only where a `min` is 0. Default: 30."""
+
+    without_zero: Annotated[WithoutZero, OneOf(lambda: get_args(WithoutZero))] = "refuse"
+    """What a `min` of 0 is in a region without inference components, which it takes: a refusal of the file,
+    or one instance in its place. Default: refuse."""
 
     schedule: tuple[ScheduleConfig, ...] = ()
     """Changes of `min` and `max` by the clock. Default: none."""
@@ -219,9 +251,29 @@ class ScalingConfig(_Frozen):
         """The number of instances that there always are, whatever the schedule says."""
         return min([self.min, *(entry.min for entry in self.schedule)])
 
+    @property
+    def idle(self) -> int:
+        """Minutes without a call after which the last instance goes, where it may."""
+        return DEFAULT_IDLE_MINUTES if self.idle_minutes is None else self.idle_minutes
+
+    def at_least(self, count: int) -> Self:
+        """The same with no `min` below `count`."""
+        schedule = tuple(entry.model_copy(update={"min": max(count, entry.min)}) for entry in self.schedule)
+        return self.model_copy(update={"min": max(count, self.min), "schedule": schedule})
+
     def target(self, concurrency: int) -> float:
         """Requests at a time per instance to aim at, for a model that serves `concurrency` of them."""
         return TARGET_SHARE * concurrency if self.target_concurrency is None else self.target_concurrency
+
+
+class CaptureConfig(_Frozen):
+    """Requests and answers that are kept in S3, under the agency's key: they hold what callers ask."""
+
+    percent: Annotated[Whole, Field(ge=1, le=100)]
+    """Share of the requests that is kept, in per cent."""
+
+    keep_days: Annotated[Whole, Field(ge=1, le=3650)] = 30
+    """Days after which they are deleted. Default: 30."""
 
 
 class ModelConfig(_Frozen):
@@ -234,11 +286,12 @@ class ModelConfig(_Frozen):
     """The repository, revision and files of the weights."""
 
     engine: Annotated[Engine, OneOf(lambda: get_args(Engine))]
-    """What runs the model: llama.cpp for GGUF, exllamav2 for EXL2 and GPTQ, vllm for AWQ, GPTQ, FP8, BF16."""
+    """What runs the model: llama.cpp for GGUF; exllamav2 for EXL2 and GPTQ; vllm for AWQ, GPTQ, FP8 and BF16;
+    tgi for the same as vllm, to compare with."""
 
     image: Annotated[Text, forms.ECR_IMAGE] | None = None
     """An image that exists in Amazon ECR, in the agency's region, pinned by tag or digest.
-    Default: the image that the stack builds for the engine."""
+    Default: the image that the stack builds for llama.cpp and exllamav2; AWS's own for vllm and tgi."""
 
     instance_type: Annotated[
         Text, OneOf(_instance_types, "auto or an instance type of SageMaker hosting (ml.…)")
@@ -246,7 +299,8 @@ class ModelConfig(_Frozen):
     """Instance type, such as `ml.g4dn.xlarge`; `auto` takes the cheapest of the region that fits."""
 
     artifact: Annotated[Artifact, OneOf(lambda: get_args(Artifact))] = "model.tar.gz"
-    """How the weights lie in S3: one archive, or files under a prefix. Default: model.tar.gz."""
+    """How the weights lie in S3: one archive, or files under a prefix, which needs half the disk and no
+    unpacking. Default: model.tar.gz."""
 
     context_length: Annotated[Whole, Field(ge=128, le=16_777_216)]
     """Tokens, prompt and answer together, that each request can have."""
@@ -260,13 +314,34 @@ class ModelConfig(_Frozen):
 
     deployment: Annotated[Deployment, OneOf(lambda: get_args(Deployment))] | None = None
     """How an update replaces the instances: rolling, half of them at a time, which needs at least two at all
-    times; or blue-green, all of the new ones beside the old ones. Default: rolling where there are always two
-    or more, else blue-green, which for one instance is the same."""
+    times, or a `min` of 0; or blue-green, all of the new ones beside the old ones, which needs one at all
+    times. Default: rolling where it can be, else blue-green, which for one instance is the same."""
+
+    mode: Annotated[Mode, OneOf(lambda: get_args(Mode))] = "real-time"
+    """real-time: callers wait for the answer. async: they leave requests in S3 and are answered there,
+    however long that takes; nothing else can call the endpoint. Default: real-time."""
+
+    capture: CaptureConfig | None = None
+    """Requests and answers that are kept. Only with `mode: real-time` and a `min` of 1 or more.
+    Default: none."""
 
     environment: Annotated[
         dict[EnvironmentName, Annotated[Text, Field(max_length=1024)]], Field(max_length=80)
     ] = {}
     """Further variables of the container, in the engine's own names: text, never a secret. Default: none."""
+
+    @property
+    def is_async(self) -> bool:
+        """Whether callers leave their requests in S3."""
+        return self.mode == "async"
+
+    @property
+    def is_component(self) -> bool:
+        """Whether it is an inference component: what answers at once, and may have no instance, must be one.
+
+        An asynchronous endpoint goes down to no instance by itself: requests wait in its queue.
+        """
+        return not self.is_async and self.scaling.least == 0
 
 
 class AgencyConfig(_Frozen):
@@ -286,6 +361,9 @@ class AgencyConfig(_Frozen):
 
     network: NetworkConfig | None = None
     """VPC attachment. Default: none; the containers are isolated from the network either way."""
+
+    hub: HubConfig | None = None
+    """The way to the hub. Default: huggingface.co, straight."""
 
     budget: BudgetConfig | None = None
     """Monthly budget with notices. Default: none."""
@@ -331,6 +409,18 @@ class AgencyConfig(_Frozen):
     def endpoint_name(self, model: ModelConfig) -> str:
         """`<agency>-<model name>`, the name that clients call."""
         return f"{self.agency}-{model.name}"
+
+    def p90_latency_seconds(self, model: ModelConfig) -> float:
+        """Seconds that nine of ten of a model's answers must not take longer than."""
+        if model.is_async:
+            return ASYNC_P90_LATENCY_SECONDS
+        return DEFAULT_P90_LATENCY_SECONDS if self.alarms is None else self.alarms.p90_latency_seconds
+
+    def deployed(self, model: ModelConfig) -> ModelConfig:
+        """The model as the region can have it: one instance for none where `without_zero` says so."""
+        if model.is_async or self.environment.region in REGIONS_WITH_INFERENCE_COMPONENTS:
+            return model
+        return model.model_copy(update={"scaling": model.scaling.at_least(1)})
 
     def problem(self, location: Location, message: str) -> Problem:
         """A problem with the value at a location, with its line when a file was read."""

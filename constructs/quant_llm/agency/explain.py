@@ -17,6 +17,7 @@ from quant_llm.agency.problems import Location, Problem
 _KEY = "[key]"
 
 _EXPECTED = {
+    "bool_type": "true or false",
     "int_type": "a whole number",
     "float_type": "a number",
     "finite_number": "a number",

@@ -14,7 +14,6 @@ from quant_llm.agency.explain import explain
 from quant_llm.agency.forms import NAME
 from quant_llm.agency.problems import AgencyFileError, Location, Problem
 from quant_llm.agency.relations import relations
-from quant_llm.agency.unsupported import not_supported_yet
 from quant_llm.errors import QuantLlmError
 
 SUFFIX = ".yaml"
@@ -22,15 +21,11 @@ SUFFIX = ".yaml"
 
 @dataclass(frozen=True)
 class AgencyFile:
-    """What came of reading one file: `config` unless something is wrong with it, and all that is.
-
-    `not_supported` is what the file may say and the stack can't do yet.
-    """
+    """What came of reading one file: `config` unless something is wrong with it, and all that is."""
 
     path: Path
     config: AgencyConfig | None
     problems: tuple[Problem, ...]
-    not_supported: tuple[Problem, ...]
 
 
 def read_agency(path: Path) -> AgencyFile:
@@ -38,7 +33,7 @@ def read_agency(path: Path) -> AgencyFile:
     try:
         document = Document.read(path)
     except AgencyFileError as error:
-        return AgencyFile(path, None, error.problems, ())
+        return AgencyFile(path, None, error.problems)
     config = None
     problems = [*document.problems, *_name_problems(path, document)]
     try:
@@ -47,23 +42,14 @@ def read_agency(path: Path) -> AgencyFile:
         problems += explain(document, error)
     for one in relations(document.data):
         problems.append(document.wrong(one.location, one.expected, one.nearest, got=one.got))
-    not_supported = [document.problem(*one) for one in not_supported_yet(document.data)]
-    return AgencyFile(path, None if problems else config, _in_order(problems), _in_order(not_supported))
+    return AgencyFile(path, None if problems else config, _in_order(problems))
 
 
 def load_agency(path: Path) -> AgencyConfig:
-    """Read one file; AgencyFileError with every problem when it is wrong. What isn't supported yet passes."""
+    """Read one file; AgencyFileError with every problem when it is wrong."""
     file = read_agency(path)
     if file.config is None:
         raise AgencyFileError(file.problems)
-    return file.config
-
-
-def load_supported_agency(path: Path) -> AgencyConfig:
-    """Read one file for a stack; AgencyFileError when it is wrong or asks for what isn't supported yet."""
-    file = read_agency(path)
-    if file.config is None or file.not_supported:
-        raise AgencyFileError([*file.problems, *file.not_supported])
     return file.config
 
 

@@ -119,6 +119,14 @@ GROUP_ID = Form(r"sg-[0-9a-f]{8}(?:[0-9a-f]{9})?", "a security group id, sg- and
 EMAIL = Form(
     r"[^@\s<>:]+@[^@\s.<>:]+(?:\.[^@\s.<>:]+)+", "an email address, such as ml-platform@agency.example"
 )
+HUB = Form(
+    r"https://[a-zA-Z0-9.-]+(?::\d{1,5})?(?:/[\w./-]*)?",
+    "a hub's address over TLS without user and password, such as https://hub.agency.example",
+)
+PROXY = Form(
+    r"https?://[a-zA-Z0-9.-]+(?::\d{1,5})?/?",
+    "a proxy's address without user and password, such as http://proxy.agency.example:3128",
+)
 # The hub's rule: up to 96 characters, no `--` and no `..`, letters, digits and `_` at the ends of each part.
 REPOSITORY = Form(
     r"(?!.*(?:--|\.\.))(?=.{3,96}$)\w(?:[\w.-]*\w)?/\w(?:[\w.-]*\w)?",

@@ -14,12 +14,14 @@ Location = tuple[str | int, ...]
 
 HIDDEN = "a secret (not shown)"
 
-# Tokens by the prefixes that their issuers print on them: Hugging Face, AWS access keys, GitHub, OpenAI, PEM.
+# Tokens by the prefixes that their issuers print on them: Hugging Face, AWS access keys, GitHub, OpenAI; the
+# user and password in an address; PEM.
 _SECRET = re.compile(
     r"\b(?:hf_|api_org_)[A-Za-z0-9]{12,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
     r"|\b(?:ghp_|gho_|ghs_|github_pat_)\w{20,}"
     r"|\bsk-[\w-]{20,}"
+    r"|(?<=://)[^/\s@:']*:[^/\s@']+(?=@)"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*"
 )
 

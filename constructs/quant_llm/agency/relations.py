@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from quant_llm.agency.aws_names import REGIONS_WITHOUT_BUDGETS, regions
+from quant_llm.agency.aws_names import (
+    REGIONS_WITH_INFERENCE_COMPONENTS,
+    REGIONS_WITHOUT_BUDGETS,
+    regions,
+)
 from quant_llm.agency.problems import HIDDEN, Location, looks_like_secret
 
 _T = TypeVar("_T")
@@ -19,6 +23,9 @@ MAX_ENDPOINT_NAME = 63
 
 MAX_LLAMA_CPP_SEQUENCES = 256
 """Sequences that llama.cpp decodes at a time (LLAMA_MAX_SEQ in its src/llama-cparams.h)."""
+
+MAX_ASYNC_CONCURRENCY = 1000
+"""SageMaker's bound of the requests at a time that an instance of an asynchronous endpoint is sent."""
 
 ROLLING_LEAST = 2
 """The fewest instances of which half, the most that a batch of SageMaker's rolling update takes, is one."""
@@ -42,6 +49,8 @@ def relations(data: Any) -> Iterator[Relation]:
     yield from _tags(data)
     yield from _boundary(data)
     yield from _budget(data)
+    if _get(data, dict, "hub") and data["hub"].get("in_network") is True and "network" not in data:
+        yield Relation(("hub", "in_network"), "false, or a `network` to attach the function to")
     names: dict[str, int] = {}
     for index, model in enumerate(_get(data, list, "models") or ()):
         at = ("models", index)
@@ -49,7 +58,9 @@ def relations(data: Any) -> Iterator[Relation]:
         yield from _image(data, model, at)
         yield from _concurrency(model, at)
         yield from _scaling(model, at)
-        yield from _deployment(model, at)
+        yield from _zero(data, model, at)
+        yield from _mode(data, model, at)
+        yield from _deployment(data, model, at)
 
 
 def _get(data: Any, kind: type[_T], *location: str | int) -> _T | None:
@@ -162,9 +173,13 @@ def _concurrency(model: Any, at: Location) -> Iterator[Relation]:
 def _scaling(model: Any, at: Location) -> Iterator[Relation]:
     scaling, at = _get(model, dict, "scaling"), (*at, "scaling")
     yield from _limits(scaling, at)
-    low = _get(scaling, int, "min")
-    if _get(scaling, int, "idle_minutes") is not None and low not in (None, 0):
-        yield Relation((*at, "idle_minutes"), "the field left out unless min is 0")
+    mins = _mins(scaling)
+    for name in _of_zero(scaling):
+        if _is_async(model):
+            expected = "the field left out with mode: async, where the last instance goes with the queue"
+            yield Relation((*at, name), expected)
+        elif mins and 0 not in mins.values():
+            yield Relation((*at, name), "the field left out unless a min is 0")
     moments: dict[tuple[str | None, str | None], int] = {}
     for index, entry in enumerate(_get(scaling, list, "schedule") or ()):
         entry_at = (*at, "schedule", index)
@@ -175,18 +190,85 @@ def _scaling(model: Any, at: Location) -> Iterator[Relation]:
             yield Relation((*entry_at, "cron"), f"a moment of its own: schedule[{first}] has this one")
 
 
-def _deployment(model: Any, at: Location) -> Iterator[Relation]:
-    if _get(model, str, "deployment") != "rolling":
+def _of_zero(scaling: Any) -> Iterator[str]:
+    """The fields that are there for a `min` of 0, and are given."""
+    if _get(scaling, int, "idle_minutes") is not None:
+        yield "idle_minutes"
+    if _get(scaling, str, "without_zero") == "one":
+        yield "without_zero"
+
+
+def _mins(scaling: Any) -> dict[Location, int]:
+    """Each `min` of a scaling and its schedule, by its place in there."""
+    schedule = _get(scaling, list, "schedule") or ()
+    places: list[tuple[Location, Any]] = [((), scaling)]
+    places += [(("schedule", index), entry) for index, entry in enumerate(schedule)]
+    found = {(*place, "min"): _get(entry, int, "min") for place, entry in places}
+    return {place: low for place, low in found.items() if low is not None}
+
+
+def _zero(data: Any, model: Any, at: Location) -> Iterator[Relation]:
+    region = _get(data, str, "environment", "region")
+    scaling = _get(model, dict, "scaling")
+    if region not in regions() or region in REGIONS_WITH_INFERENCE_COMPONENTS or _is_async(model):
         return
-    scaling = _get(model, dict, "scaling") or {"min": 1}
-    mins = [_get(entry, int, "min") for entry in (scaling, *(_get(scaling, list, "schedule") or ()))]
-    least = min((low for low in mins if low is not None), default=None)
-    if least is not None and least < ROLLING_LEAST:
+    if _get(scaling, str, "without_zero") == "one":
+        return
+    for place, low in _mins(scaling).items():
+        if low == 0:
+            expected = (
+                f"1 or more in {region}, whose CloudFormation has no inference components by the schemas of "
+                "cfn-lint 1.58: or without_zero: one, which takes 0 for 1 there"
+            )
+            yield Relation((*at, "scaling", *place), expected, "1")
+
+
+def _deployment(data: Any, model: Any, at: Location) -> Iterator[Relation]:
+    deployment = _get(model, str, "deployment")
+    least = min(_mins(_get(model, dict, "scaling") or {"min": 1}).values(), default=None)
+    if least == 0 and not _may_be_component(data, model):
+        least = (
+            1  # the fallback, or a refusal that is told at the min; an asynchronous endpoint begins with one
+        )
+    if deployment == "blue-green" and least == 0:
+        expected = (
+            "rolling, or a min of 1: SageMaker takes a bad update of an inference component back only so"
+        )
+        yield Relation((*at, "deployment"), expected, "rolling")
+    if deployment == "rolling" and least is not None and 0 < least < ROLLING_LEAST:
         expected = (
             f"blue-green, or at least {ROLLING_LEAST} instances at all times, not {least}: "
             "SageMaker rolls at most half of them at a time"
         )
         yield Relation((*at, "deployment"), expected, "blue-green")
+
+
+def _is_async(model: Any) -> bool:
+    return _get(model, str, "mode") == "async"
+
+
+def _may_be_component(data: Any, model: Any) -> bool:
+    """Whether a `min` of 0 makes the model an inference component."""
+    region = _get(data, str, "environment", "region")
+    return not _is_async(model) and region in REGIONS_WITH_INFERENCE_COMPONENTS
+
+
+def _mode(data: Any, model: Any, at: Location) -> Iterator[Relation]:
+    captures = _get(model, dict, "capture") is not None
+    if _is_async(model):
+        if captures:
+            expected = "the field left out with mode: async, whose requests and answers are in S3 anyway"
+            yield Relation((*at, "capture"), expected)
+        concurrency = _get(model, int, "concurrency")
+        if concurrency is not None and concurrency > MAX_ASYNC_CONCURRENCY:
+            expected = f"at most {MAX_ASYNC_CONCURRENCY} with mode: async, SageMaker's bound"
+            yield Relation((*at, "concurrency"), expected, str(MAX_ASYNC_CONCURRENCY))
+    elif captures and 0 in _mins(_get(model, dict, "scaling")).values() and _may_be_component(data, model):
+        expected = (
+            "no capture where a min is 0: SageMaker's documentation has none for inference components. Take "
+            "a min of 1, or mode: async"
+        )
+        yield Relation((*at, "capture"), expected)
 
 
 def _limits(scaling: Any, at: Location) -> Iterator[Relation]:

@@ -45,7 +45,8 @@ def main(arguments: Sequence[str], variables: Mapping[str, str]) -> int:
         )
         uvloop.run(serve(environment, engine, options, model, log))
     except ServingError as error:
-        log.event(str(error), level="error", **error.details)
+        # `exit_code` marks the line as the one that says why the container ended.
+        log.event(str(error), level="error", exit_code=error.exit_code, **error.details)
         return error.exit_code
     finally:
         log.close()

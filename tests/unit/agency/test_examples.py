@@ -1,4 +1,4 @@
-"""The example agency files: what they say arrives, and what can't be had yet is told."""
+"""The example agency files: what they say arrives."""
 
 from __future__ import annotations
 
@@ -9,19 +9,9 @@ import pytest
 
 from quant_llm.agency import (
     AgencyConfig,
-    AgencyFileError,
     ScalingConfig,
     load_agency,
-    load_supported_agency,
-    unsupported,
 )
-
-HEALTH_NOT_YET = [
-    "32: models[1].scaling.min: 0 is not supported yet: use 1 or more",
-    "32: models[1].scaling.idle_minutes: not supported yet: leave it out",
-    "35: models[2].engine: 'vllm' is not supported yet: use llama.cpp with a GGUF of the model, or "
-    "exllamav2 with its GPTQ or EXL2",
-]
 
 
 @pytest.mark.parametrize("name", ["default", "health", "justice"])
@@ -112,39 +102,6 @@ def test_stack_and_endpoints_have_their_fixed_names(examples: Path) -> None:
 def test_scaling_aims_at_three_quarters_of_the_concurrency_unless_told() -> None:
     assert ScalingConfig(min=1, max=2).target(8) == 6
     assert ScalingConfig(min=1, max=2, target_concurrency=7.5).target(8) == 7.5
-
-
-def test_the_full_example_has_exactly_these_fields_that_are_not_supported_yet(examples: Path) -> None:
-    path = examples / "health.yaml"
-    problems = sorted(unsupported(load_agency(path)), key=lambda problem: problem.line or 0)
-    places = [str(problem).partition("health.yaml:")[2] for problem in problems]
-    assert places == HEALTH_NOT_YET
-    with pytest.raises(AgencyFileError) as caught:
-        load_supported_agency(path)
-    assert caught.value.problems == tuple(problems)
-
-
-@pytest.mark.parametrize("name", ["default", "justice"])
-def test_the_other_examples_are_supported(examples: Path, name: str) -> None:
-    assert load_supported_agency(examples / f"{name}.yaml") == load_agency(examples / f"{name}.yaml")
-
-
-def test_a_schedule_to_zero_is_not_supported_yet(change: Callable[[str, str], Path]) -> None:
-    with pytest.raises(AgencyFileError) as caught:
-        load_supported_agency(change("min: 2, max: 4", "min: 0, max: 4"))
-    assert str(caught.value) == (
-        "agencies/moh.yaml:27: models[0].scaling.schedule[0].min: 0 is not supported yet: use 1 or more"
-    )
-
-
-def test_wrong_and_not_supported_fields_are_told_in_one_run(change: Callable[[str, str], Path]) -> None:
-    change("engine: llama.cpp", "engine: vllm")
-    with pytest.raises(AgencyFileError) as caught:
-        load_supported_agency(change("concurrency: 4", "concurrency: 0"))
-    assert [problem.field for problem in caught.value.problems] == [
-        "models[0].engine",
-        "models[0].concurrency",
-    ]
 
 
 def test_a_configuration_made_in_python_is_checked_alike(examples: Path) -> None:

@@ -12,10 +12,12 @@ from quant_llm.agency import AgencyFileError, load_agency, read_agency
 TOKEN = "hf_" + "aB3dE6gH9j" * 3
 KEY_ID = "AKIA" + "IOSFODNN7EXAMPLE"
 
-AGENCY_FIELDS = "agency, environment, tags, permissions_boundary, network, budget, alarms, quotas, models"
+AGENCY_FIELDS = (
+    "agency, environment, tags, permissions_boundary, network, hub, budget, alarms, quotas, models"
+)
 MODEL_FIELDS = (
     "name, source, engine, image, instance_type, artifact, context_length, concurrency, scaling, deployment, "
-    "environment"
+    "mode, capture, environment"
 )
 BOUNDARY = "arn:aws:iam::123456789012:policy/Boundary"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/llama"
@@ -220,7 +222,7 @@ WRONG = [
     pytest.param(
         "engine: llama.cpp",
         "engine: lama.cpp",
-        "18: models[0].engine: got 'lama.cpp', expected one of llama.cpp, exllamav2, vllm; "
+        "18: models[0].engine: got 'lama.cpp', expected one of llama.cpp, exllamav2, vllm, tgi; "
         "did you mean 'llama.cpp'?",
         id="misspelt engine",
     ),
@@ -329,8 +331,52 @@ WRONG = [
     pytest.param(
         "      max: 2",
         "      max: 2\n      idle_minutes: 30",
-        "26: models[0].scaling.idle_minutes: got 30, expected the field left out unless min is 0",
+        "26: models[0].scaling.idle_minutes: got 30, expected the field left out unless a min is 0",
         id="idle minutes without going to zero",
+    ),
+    pytest.param(
+        "      max: 2",
+        "      max: 2\n      without_zero: one",
+        "26: models[0].scaling.without_zero: got 'one', expected the field left out unless a min is 0",
+        id="fallback for zero without going to zero",
+    ),
+    pytest.param(
+        "      max: 2",
+        "      max: 2\n      without_zero: two",
+        "26: models[0].scaling.without_zero: got 'two', expected one of refuse, one",
+        id="unknown fallback for zero",
+    ),
+    pytest.param(
+        "    concurrency: 4",
+        "    concurrency: 4\n    mode: batch",
+        "23: models[0].mode: got 'batch', expected one of real-time, async",
+        id="unknown mode",
+    ),
+    pytest.param(
+        "    concurrency: 4\n    scaling:\n      min: 1\n",
+        "    concurrency: 4\n    mode: async\n    capture: {percent: 5}\n"
+        "    scaling:\n      min: 0\n      idle_minutes: 9\n      without_zero: one\n",
+        "24: models[0].capture: got a mapping, expected the field left out with mode: async, whose requests "
+        "and answers are in S3 anyway\n"
+        "27: models[0].scaling.idle_minutes: got 9, expected the field left out with mode: async, where the "
+        "last instance goes with the queue\n"
+        "28: models[0].scaling.without_zero: got 'one', expected the field left out with mode: async, where "
+        "the last instance goes with the queue",
+        id="asynchronous with what is for answers at once",
+    ),
+    pytest.param(
+        "    concurrency: 4\n",
+        "    concurrency: 4\n    capture: {percent: 0, keep_days: 0}\n",
+        "23: models[0].capture.percent: got 0, expected 1 or more\n"
+        "23: models[0].capture.keep_days: got 0, expected 1 or more",
+        id="capture of nothing",
+    ),
+    pytest.param(
+        "    concurrency: 4\n    scaling:\n      min: 1\n",
+        "    concurrency: 4\n    capture: {percent: 5}\n    scaling:\n      min: 0\n",
+        "23: models[0].capture: got a mapping, expected no capture where a min is 0: SageMaker's "
+        "documentation has none for inference components. Take a min of 1, or mode: async",
+        id="capture of an inference component",
     ),
     pytest.param(
         "    concurrency: 4",
@@ -581,7 +627,6 @@ def test_a_boolean_for_a_number_is_told_as_nothing_else(change: Callable[[str, s
         "got true, expected a whole number",
         "got false, expected a whole number",
     ]
-    assert file.not_supported == ()
 
 
 def test_a_policy_of_aws_can_be_the_boundary(change: Callable[[str, str], Path]) -> None:
@@ -632,7 +677,7 @@ def test_a_problem_has_its_parts_for_tools(change: Callable[[str, str], Path]) -
         "'lama.cpp'",
         "llama.cpp",
     )
-    assert problem.expected == "one of llama.cpp, exllamav2, vllm"
+    assert problem.expected == "one of llama.cpp, exllamav2, vllm, tgi"
 
 
 def test_a_path_inside_the_current_folder_is_shown_from_there(change: Callable[[str, str], Path]) -> None:

@@ -102,6 +102,16 @@ def test_stream_as_json_is_one_event_a_line(runtime: FakeRuntime, capsys: pytest
     assert [invoke.text_of(json.loads(line)) for line in lines] == ["a", "b"]
 
 
+def test_a_stream_of_json_lines_is_read_as_well(
+    runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As LMI streams vLLM's answers, with an empty line for the end."""
+    lines = sse("a", "b").replace(b"data: ", b"").replace(b"\n\n", b"\n") + b"\n"
+    runtime.parts = [lines[:7], lines[7:]]
+    assert main(["invoke", "moh-chat", "?", "--stream"]) == 0
+    assert capsys.readouterr().out == "ab\n"
+
+
 @pytest.mark.parametrize(
     ("response", "text"),
     [
