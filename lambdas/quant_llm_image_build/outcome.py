@@ -17,7 +17,7 @@ def failure_reason(build: Mapping[str, Any], log_lines: Sequence[str]) -> str:
     else:
         ending = f"ended as {status}{_failed_phase(build)}"
     tail = f"; the log ends: {' | '.join(log_lines)}" if log_lines else "; it has no log"
-    return f"image build {build['id']} {ending}{tail}"
+    return f"image build {build['id']} {ending}: mend it, then deploy again{tail}"
 
 
 def _failed_phase(build: Mapping[str, Any]) -> str:

@@ -53,6 +53,7 @@ def answer(event: Mapping[str, Any], context: LambdaContext, edges: Edges) -> No
     try:
         if event["RequestType"] == "Delete":  # artifacts are kept: other stacks and rollbacks may need them
             data: dict[str, str] = {}
+            _end_what_is_under_way(event, context, edges)
         else:
             request = ArtifactRequest.from_properties(event["ResourceProperties"])
             physical_id = request.url
@@ -86,6 +87,17 @@ def _start(state_machine_arn: str, event: Mapping[str, Any], request: ArtifactRe
     except (ClientError, BotoCoreError) as error:
         raise RepackError(f"the state machine {state_machine_arn} can't be started: {error}") from error
     log("repack.execution_started", artifact=request.url, execution=name)
+
+
+def _end_what_is_under_way(event: Mapping[str, Any], context: LambdaContext, edges: Edges) -> None:
+    """A stack that is rolled back for another reason takes the state machine away before its last task.
+
+    Where that fails the stack goes all the same: the bucket's lifecycle rules end uploads and notes in days.
+    """
+    try:
+        run_task({"Task": "clear", "Request": event["ResourceProperties"]}, context, edges)
+    except Exception as error:
+        log("repack.not_cleared", artifact=event.get("PhysicalResourceId"), problem=repr(error))
 
 
 def _make(request: ArtifactRequest, context: LambdaContext, edges: Edges) -> Artifact:

@@ -189,6 +189,12 @@ def _fail(repack: _Repack) -> dict[str, Any]:
     return {"Reason": reason}
 
 
+def _clear(repack: _Repack) -> dict[str, Any]:
+    """Remove what is under way, and tell nobody."""
+    repack.clear()
+    return {}
+
+
 def reason_of(error: Mapping[str, Any]) -> str:
     """One sentence for what Step Functions caught: `{"Error": class name, "Cause": Lambda's JSON}`."""
     name, cause = str(error.get("Error", "")), str(error.get("Cause", ""))
@@ -198,7 +204,8 @@ def reason_of(error: Mapping[str, Any]) -> str:
         return f"the repack function ended with {name or 'no error'}: {cause or 'see its log'}"
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, RepackError):
-        return message
+        may_pass = name in errors.RETRIED and "deploy again" not in message
+        return f"{message}; deploy again when that is over" if may_pass else message
     return f"the repack function has a bug, see its log: {name}: {message}"
 
 
@@ -207,4 +214,5 @@ _TASKS: dict[str, Callable[[_Repack], dict[str, Any]]] = {
     "copy": _copy,
     "finish": _finish,
     "fail": _fail,
+    "clear": _clear,
 }

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,13 +83,22 @@ class Platform:
         first: dict[str, Any] = stacks[0]
         return first
 
+    def events(self, agency: str) -> list[dict[str, Any]]:
+        """All events of the agency's stack, the newest first."""
+        pages = self.client("cloudformation").get_paginator("describe_stack_events")
+        return [
+            event
+            for page in pages.paginate(StackName=self.stack_name(agency))
+            for event in page["StackEvents"]
+        ]
+
     def outputs(self, agency: str) -> dict[str, str]:
         return {output["OutputKey"]: output["OutputValue"] for output in self.stack(agency)["Outputs"]}
 
 
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    directory = tmp_path_factory.mktemp("platform")
+@contextmanager
+def bootstrapped(directory: Path) -> Iterator[Platform]:
+    """An account in which nothing is deployed yet; what the tools write goes below `directory`."""
     (directory / "agencies").mkdir()
     with LocalAws() as aws:
         platform = Platform(aws, directory)
@@ -96,6 +106,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             "cdk", "bootstrap", f"aws://{ACCOUNT}/{REGION}", "--output", str(directory / "cdk.out")
         )
         assert bootstrap.returncode == 0, bootstrap.stderr
+        yield platform
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with bootstrapped(tmp_path_factory.mktemp("platform")) as platform:
         yield platform
 
 

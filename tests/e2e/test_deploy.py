@@ -20,6 +20,7 @@ import pytest
 
 from quant_llm.agency import AgencyLock
 from quant_llm.paths import ROOT
+from quant_llm_tools.bench.results import Benchmark
 from quant_llm_tools.client import call_when_ready
 from quant_llm_tools.demo import MESSAGES, ask, ask_streaming, sha256_of_artifact
 from quant_llm_tools.local_aws.hosting import find_endpoint
@@ -140,6 +141,20 @@ def test_scaling_is_read_back_as_the_file_says(deployed: Platform) -> None:
     assert tracking["PredefinedMetricSpecification"] == {
         "PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"
     }
+
+
+def test_bench_measures_the_endpoint_and_knows_what_it_serves(deployed: Platform, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    load = ("--quick", "--prompts", "2", "--seconds", "0.5", "--max-tokens", "8", "--rate", "4")
+    done = deployed.run("quantllm", "bench", ENDPOINT, *load, "--json", "--output", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = Benchmark.read(path)
+    assert json.loads(done.stdout)["errors"] == 0
+    assert result.environment.lock_digest == LOCK.digest
+    assert result.environment.instance_type == "ml.g4dn.xlarge"
+    assert result.article is not None
+    assert {request.output_tokens for request in result.article.requests} == {8}
+    assert result.article.summary.usd_per_million_output_tokens is not None
 
 
 def test_changed_context_length_arrives_in_the_running_container(deployed: Platform) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.sns.models import sns_backends
 
 from quant_llm.agency import AgencyLock
 from quant_llm.paths import ROOT
-from tests.e2e.conftest import Platform
+from quant_llm_tools.demo import ask
+from tests.e2e.conftest import ACCOUNT, REGION, Platform
 
 pytestmark = pytest.mark.e2e
 
@@ -30,9 +32,7 @@ def deploy_and_fail(platform: Platform, agency: str) -> list[str]:
     screen = " ".join((result.stdout + result.stderr).split())
     assert result.returncode == 1, screen
     assert platform.stack(agency)["StackStatus"] == "ROLLBACK_COMPLETE"
-    events = platform.client("cloudformation").describe_stack_events(StackName=platform.stack_name(agency))[
-        "StackEvents"
-    ]
+    events = platform.events(agency)
     failed = [event for event in events if event["ResourceStatus"] == "CREATE_FAILED"]
     assert failed
     for event in failed:
@@ -93,32 +93,125 @@ def test_hub_that_fails_three_times_and_then_answers_is_no_failure(platform: Pla
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_container_that_exits_at_start_is_the_reason_on_the_stack(platform: Platform) -> None:
+@pytest.fixture(scope="module")
+def reasons_of_a_container_that_exits(platform: Platform) -> list[str]:
+    """Of the first deploy of the agency `bad-option`; the second, without the mistake, succeeds."""
     path = platform.write_agency(
         "bad-option",
         ("    scaling:", '    environment: {LLAMA_ARG_CTX_SHIFTS: "1"}\n    scaling:'),
+        ("models:\n", "alarms: {notify: [ops@moh.example]}\nmodels:\n"),
     )
-    assert path.exists()
     reasons = deploy_and_fail(platform, "bad-option")
-    assert any("LLAMA_ARG_CTX_SHIFTS" in reason for reason in reasons), reasons
+    path.write_text(path.read_text().replace("CTX_SHIFTS", "CONTEXT_SHIFT"))
+    again = platform.deploy("bad-option")
+    assert again.returncode == 0, again.stdout + again.stderr
+    return reasons
 
 
-def put_archive(platform: Platform, folder: Path, name: str, files: dict[str, bytes]) -> str:
+def test_container_that_exits_at_start_is_the_reason_on_the_stack(
+    reasons_of_a_container_that_exits: list[str],
+) -> None:
+    reasons = reasons_of_a_container_that_exits
+    said = "the container ended: llama-server has no option LLAMA_ARG_CTX_SHIFTS"
+    assert any(f"WaitCondition received failed message: '{said}" in reason for reason in reasons), reasons
+    assert "Resource creation cancelled" in reasons  # the endpoint's own, which has no words of the container
+
+
+def notices(platform: Platform) -> list[tuple[str, str]]:
+    """Subject and text of what was sent to the topics, once nobody watches any more."""
+    client = platform.client("stepfunctions")
+    arns = [machine["stateMachineArn"] for machine in client.list_state_machines()["stateMachines"]]
+    watched = [arn for arn in arns if arn.endswith("-endpoints")]
+    deadline = time.monotonic() + 60
+    while any(
+        client.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"] for arn in watched
+    ):
+        assert time.monotonic() < deadline, "somebody still watches"
+        time.sleep(0.2)
+    return [
+        (subject or "", text)
+        for topic in sns_backends[ACCOUNT][REGION].topics.values()
+        for _, text, subject, *_ in topic.sent_notifications
+    ]
+
+
+@pytest.mark.usefixtures("reasons_of_a_container_that_exits")
+def test_endpoint_that_fails_is_told_to_people_once(platform: Platform, tmp_path: Path) -> None:
+    assert notices(platform) == []  # a deploy that goes well is told to nobody
+    name, sagemaker = "bad-option-smollm2-135m", platform.client("sagemaker")
+    url = put_archive(platform, tmp_path, "broken", {"README.md": b"no weights here"}, agency="bad-option")
+    model = deployed_model(platform, name)
+    sagemaker.delete_endpoint(EndpointName=name)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 0.2})
+    sagemaker.create_model(
+        ModelName="broken",
+        ExecutionRoleArn=model["ExecutionRoleArn"],
+        PrimaryContainer={"Image": model["PrimaryContainer"]["Image"], "ModelDataUrl": url},
+    )
+    sagemaker.create_endpoint_config(EndpointConfigName="broken", ProductionVariants=[variant("broken")])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="broken")
+    wait_while(
+        lambda: str(sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]), ending="Creating"
+    )
+    deadline = time.monotonic() + 30
+    while not notices(platform):
+        assert time.monotonic() < deadline, "nobody was told"
+        time.sleep(0.2)
+    ((subject, text),) = notices(platform)
+    assert subject == f"{name} is Failed"
+    assert "Instance type: ml.g4dn.xlarge" in text
+    assert "The container ended once, the last time because: no " in text
+    assert "found README.md" in text
+    assert "- wrong file: the files of the lock are not what the engine expects" in text
+
+
+def test_update_with_a_container_that_exits_is_the_reason_on_the_stack_and_is_taken_back(
+    deployed: Platform,
+) -> None:
+    path = deployed.agencies / "default.yaml"
+    before = path.read_text()
+    try:
+        path.write_text(
+            before.replace("    scaling:", '    environment: {LLAMA_ARG_CTX_SHIFTS: "1"}\n    scaling:')
+        )
+        result = deployed.deploy("default")
+    finally:
+        path.write_text(before)
+    assert result.returncode == 1
+    assert deployed.stack("default")["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    events = deployed.events("default")
+    (failed,) = [
+        event
+        for event in events
+        if event["ResourceType"].endswith("WaitCondition") and "FAILED" in event["ResourceStatus"]
+    ]
+    assert (
+        "the container ended: llama-server has no option LLAMA_ARG_CTX_SHIFTS"
+        in failed["ResourceStatusReason"]
+    )
+    assert "was taken back by SageMaker" in failed["ResourceStatusReason"]
+    answer = ask(deployed.client("sagemaker-runtime"), "default-smollm2-135m")
+    assert "Paris" in answer["choices"][0]["message"]["content"]
+
+
+def put_archive(
+    platform: Platform, folder: Path, name: str, files: dict[str, bytes], *, agency: str = "default"
+) -> str:
     """Upload a model.tar.gz of these files by hand; returns its URL."""
     archive = folder / "model.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         for file, content in files.items():
             (folder / file).write_bytes(content)
             tar.add(folder / file, file)
-    bucket = platform.outputs("default")["ModelBucketName"]
+    bucket = platform.outputs(agency)["ModelBucketName"]
     platform.client("s3").upload_file(str(archive), bucket, f"by-hand/{name}/model.tar.gz")
     return f"s3://{bucket}/by-hand/{name}/model.tar.gz"
 
 
-def deployed_model(platform: Platform) -> dict[str, Any]:
-    """The Model behind the default agency's endpoint."""
+def deployed_model(platform: Platform, endpoint: str = "default-smollm2-135m") -> dict[str, Any]:
+    """The Model behind an endpoint."""
     sagemaker = platform.client("sagemaker")
-    configuration = sagemaker.describe_endpoint(EndpointName="default-smollm2-135m")["EndpointConfigName"]
+    configuration = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
     (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName=configuration)["ProductionVariants"]
     model: dict[str, Any] = sagemaker.describe_model(ModelName=variant["ModelName"])
     return model

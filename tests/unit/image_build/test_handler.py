@@ -123,8 +123,8 @@ def test_failed_build_fails_the_deploy_with_phase_and_log(aws: FakeAws, status: 
     ((ending, signalled),) = aws.signals
     assert ending == "FAILURE"
     assert signalled["reason"] == (
-        f"image build project:1 ended as {status} in phase BUILD (exit status 1); "
-        "the log ends: nvcc fatal: Unsupported gpu architecture"
+        f"image build project:1 ended as {status} in phase BUILD (exit status 1): mend it, then deploy "
+        "again; the log ends: nvcc fatal: Unsupported gpu architecture"
     )
 
 
@@ -212,5 +212,5 @@ def test_answer_address_stays_out_of_the_log(aws: FakeAws, capsys: pytest.Captur
 def test_reason_without_a_log_says_so() -> None:
     assert (
         failure_reason({"id": "b:1", "buildStatus": "STOPPED"}, [])
-        == "image build b:1 ended as STOPPED; it has no log"
+        == "image build b:1 ended as STOPPED: mend it, then deploy again; it has no log"
     )

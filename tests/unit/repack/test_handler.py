@@ -129,6 +129,20 @@ def test_delete_keeps_the_artifact(world: World) -> None:
     assert REQUEST.key in world.s3.objects
 
 
+def test_delete_ends_the_upload_that_a_rollback_cut_off(world: World) -> None:
+    world.s3.create_multipart_upload(
+        Bucket=REQUEST.bucket,
+        Key=REQUEST.key,
+        ContentType="application/gzip",
+        Metadata={},
+        ChecksumAlgorithm="CRC32",
+        ChecksumType="FULL_OBJECT",
+    )
+    assert len(world.s3.uploads) == 1
+    assert world.handle({**event("Delete"), "PhysicalResourceId": REQUEST.url})["Status"] == "SUCCESS"
+    assert world.s3.uploads == {}
+
+
 def test_delete_succeeds_whatever_the_properties_are(world: World) -> None:
     request = {**event("Delete"), "PhysicalResourceId": "anything", "ResourceProperties": {}}
     result = world.handle(request)

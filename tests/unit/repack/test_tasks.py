@@ -238,6 +238,17 @@ def test_a_missing_predecessor_is_made_up_for_after_a_time() -> None:
             "a: wrong",
         ),
         (
+            {"Error": "HubUnavailableError", "Cause": json.dumps({"errorMessage": "failed 6 times"})},
+            "failed 6 times; deploy again when that is over",
+        ),
+        (
+            {
+                "Error": "StoreUnavailableError",
+                "Cause": json.dumps({"errorMessage": "in the way; deploy again"}),
+            },
+            "in the way; deploy again",
+        ),
+        (
             {"Error": "TypeError", "Cause": json.dumps({"errorMessage": "oops"})},
             "the repack function has a bug, see its log: TypeError: oops",
         ),
@@ -345,7 +356,7 @@ def test_clearing_up_spares_the_records_of_an_upload_that_began_meanwhile() -> N
 
 
 def test_a_task_that_is_none_is_refused() -> None:
-    with pytest.raises(RequestError, match="Task must be one of plan, copy, finish, fail, got 'other'"):
+    with pytest.raises(RequestError, match="must be one of plan, copy, finish, fail, clear, got 'other'"):
         World().task("other")
 
 
