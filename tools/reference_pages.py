@@ -13,6 +13,7 @@ import bill_of_materials
 from quant_llm.agency import json_schema
 from quant_llm.agency.config import RESERVED_ENVIRONMENT
 from quant_llm_serving import environment, exllama_options
+from quant_llm_watchdog.causes import CAUSES, SILENT
 
 DOCUMENTS = Path(__file__).parents[1] / "docs"
 
@@ -139,10 +140,96 @@ def _variables(described: Mapping[str, str]) -> list[str]:
     return ["| variable | meaning |", "|---|---|", *rows]
 
 
+def troubleshooting() -> str:
+    """What a failure says, and what to do."""
+    lines = [
+        _WRITTEN + "# Troubleshooting",
+        "",
+        "```",
+        "quantllm agencies check          # what is wrong with the files, by line",
+        "quantllm preflight               # what in the account would make a deploy fail",
+        "```",
+        "",
+        "Read the stack event first: a deploy that fails says why in one sentence there. The endpoint that",
+        "served before goes on serving, and the next deploy starts where this one ended: parts that were",
+        "copied are not copied again, an image that was built is not built again.",
+        "",
+        "## The deploy fails at",
+        "",
+        "| resource | it says | do |",
+        "|---|---|---|",
+        *(f"| {_prose(where)} | {_prose(says)} | {_prose(advice)} |" for where, says, advice in _FAILURES),
+        "",
+        "## The endpoint does not come up",
+        "",
+        "With `alarms` in the agency file a notice has the last lines of the container's log and the usual",
+        "causes. This is the table that it looks into, by what SageMaker and the log say:",
+        "",
+        "| cause | what is behind it, and what to do |",
+        "|---|---|",
+        *(f"| {cause.name} | {_prose(cause.advice)} |" for cause in (*CAUSES, SILENT)),
+        "",
+        "## The container ended by itself",
+        "",
+        "| exit code | meaning |",
+        "|---|---|",
+        *(f"| {code} | {meaning} |" for code, meaning in _EXIT_CODES.items()),
+        "",
+        "Its log group is `/aws/sagemaker/Endpoints/<endpoint>`; the last line says what, where, what was",
+        "given and what was expected.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_FAILURES = (
+    (
+        "`Custom::ModelArtifact`, wait condition",
+        "a file is not what the lock names",
+        "the hub or a mirror gave other bytes than the reviewer approved: nothing was published. Find out "
+        "why before you lock again",
+    ),
+    (
+        "the same",
+        "the hub refuses, or the repository is gated",
+        "accept the model's terms, put a token into AWS Secrets Manager, name it in `token_secret`",
+    ),
+    ("the same", "the hub failed again and again", "deploy again: what was copied stays"),
+    (
+        "`Custom::EngineImage`, wait condition",
+        "the build's phase, CodeBuild's message, the last lines of its log",
+        "a line about memory: take a larger `compute` ([images.md](images.md)). A download that failed: "
+        "deploy again",
+    ),
+    (
+        "`AWS::SageMaker::Endpoint`",
+        "a quota, `ResourceLimitExceeded`",
+        "ask for more in Service Quotas, or take a type that the account may run; write it into `quotas`",
+    ),
+    (
+        "the same",
+        "no capacity",
+        "AWS has no such instance free: deploy later, or take another type or region",
+    ),
+    (
+        "the same",
+        "the container did not pass the ping health check",
+        "the table below; the container's own sentence is in the stack event",
+    ),
+)
+
+_EXIT_CODES = {
+    0: "it was asked to end, and did",
+    2: "a variable is wrong or misspelt",
+    3: "no model, several, or one that can't be read",
+    4: "the engine did not start, or died",
+}
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "agency-file.md": agency_file,
     "dependencies.md": lambda: bill_of_materials.markdown(bill_of_materials.parts()) + "\n",
     "environment.md": environment_variables,
+    "troubleshooting.md": troubleshooting,
 }
 """The generated pages, by their name in docs/."""
 
