@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from quant_llm.agency import AgencyLock, ModelConfig, ModelLock, load_supported_agency
+from quant_llm.agency import AgencyLock, ModelConfig, ModelLock, load_agency
 from quant_llm.catalogue.placement import place
 from quant_llm.engines import LLAMA_CPP, container_environment
 from quant_llm.errors import QuantLlmError
@@ -48,7 +48,7 @@ def local_container() -> Iterator[LocalContainer]:
 
     QuantLlmError if it doesn't start, with the end of its log.
     """
-    agency = load_supported_agency(AGENCY_FILE)
+    agency = load_agency(AGENCY_FILE)
     model = agency.models[0]
     locks = AgencyLock.read(AGENCY_FILE.with_suffix(".lock.json")).models
     lock, placement = locks[model.name], place(agency, locks)[model.name]
