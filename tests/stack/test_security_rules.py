@@ -63,6 +63,18 @@ def test_no_security_finding_is_left_open_by_an_existing_image(tmp_path: Path) -
             ("scaling: {min: 1, max: 2}", "capture: {percent: 5}\n    scaling: {min: 1, max: 2}"),
             id="capture",
         ),
+        pytest.param(
+            (
+                "models:\n",
+                "hub: {in_network: true, proxy: 'http://proxy.agency.example:3128'}\n"
+                "network:\n"
+                "  vpc_id: vpc-0a1b2c3d4e5f60718\n"
+                "  subnet_ids: [subnet-0a1b2c3d4e5f60718]\n"
+                "  security_group_ids: [sg-0a1b2c3d4e5f60718]\n"
+                "models:\n",
+            ),
+            id="hub",
+        ),
     ],
 )
 def test_no_security_finding_is_left_open_by_a_choice(change: tuple[str, str], tmp_path: Path) -> None:
