@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from quant_llm.errors import QuantLlmError
+from quant_llm.json_file import read_json_file
 
 LOCK_VERSION: Final = 1
 
@@ -103,15 +103,9 @@ class AgencyLock(_Frozen):
     @classmethod
     def read(cls, path: Path) -> AgencyLock:
         """Read a lock file; QuantLlmError when it is missing, no JSON, or not of this version's form."""
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise QuantLlmError(f"{path}: no lock file") from None
-        except OSError as error:
-            raise QuantLlmError(f"{path}: can't be read: {error.strerror}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
-            raise QuantLlmError(
-                f"{path}: {field}: {first['msg']}; `quantllm lock` writes the file, nobody else: run it again"
-            ) from None
+        return read_json_file(
+            cls,
+            path,
+            remedy="`quantllm lock` writes the file, nobody else: run it again",
+            missing="no lock file",
+        )

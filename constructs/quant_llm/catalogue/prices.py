@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from quant_llm.catalogue.schema import InstanceType, Positive, load_catalogue
-from quant_llm.errors import QuantLlmError
+from quant_llm.json_file import read_json_file
 
 PRICE_LIST = Path(__file__).with_name("price_list.json")
 """Where `quantllm prices refresh` puts what it read. Not there until then."""
@@ -72,16 +72,7 @@ class PriceList(BaseModel):
     @classmethod
     def read(cls, path: Path) -> PriceList:
         """Read a file that `to_json` wrote; QuantLlmError when it can't be read or isn't of its form."""
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise QuantLlmError(f"{path}: can't be read: {error.strerror}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
-            raise QuantLlmError(
-                f"{path}: {field}: {first['msg']}; `quantllm prices refresh` writes the file: run it again"
-            ) from None
+        return read_json_file(cls, path, remedy="`quantllm prices refresh` writes the file: run it again")
 
     def to_json(self) -> str:
         """Sorted and indented, so that a change of prices reads well in a pull request."""

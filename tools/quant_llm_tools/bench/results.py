@@ -11,10 +11,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from quant_llm.catalogue.prices import Basis
 from quant_llm.errors import QuantLlmError
+from quant_llm.json_file import read_json_file
 
 SCHEMA = Path(__file__).with_name("result.schema.json")
 """The JSON Schema of a result's file."""
@@ -244,16 +245,7 @@ class Benchmark(_Frozen):
     @classmethod
     def read(cls, path: Path) -> Benchmark:
         """Read a file that `write` wrote; QuantLlmError when it can't be read or isn't of its form."""
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise QuantLlmError(f"{path}: can't be read: {error.strerror}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
-            raise QuantLlmError(
-                f"{path}: {field}: {first['msg']}; expected what `quantllm bench --output FILE` wrote"
-            ) from None
+        return read_json_file(cls, path, remedy="expected what `quantllm bench --output FILE` wrote")
 
     def write(self, path: Path) -> None:
         """Write the file in one step, so that nobody reads half of it."""
