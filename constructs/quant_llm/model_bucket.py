@@ -6,12 +6,11 @@ from typing import cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from quant_llm.acknowledge import acknowledge
 from quant_llm.names import ARTIFACT_PREFIX, WORK_PREFIX
+from quant_llm.private_bucket import private_bucket
 
 
 class ModelBucket(Construct):
@@ -23,52 +22,14 @@ class ModelBucket(Construct):
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
-        self.key = kms.Key(
+        self.key, self.bucket = private_bucket(
             self,
-            "Key",
-            description=f"Model artifacts of {cdk.Stack.of(self).stack_name}",
-            enable_key_rotation=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
-        )
-        self.bucket = s3.Bucket(
-            self,
-            "Resource",
-            encryption=s3.BucketEncryption.KMS,
-            encryption_key=self.key,
-            bucket_key_enabled=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            versioned=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
-            lifecycle_rules=[
-                # Parts of a broken upload are billed and shown nowhere.
-                s3.LifecycleRule(
-                    id="abort-incomplete-uploads",
-                    abort_incomplete_multipart_upload_after=cdk.Duration.days(2),
-                ),
-                # The notes of a repack that was cut off; one that ends removes its own.
-                s3.LifecycleRule(
-                    id="expire-work-records",
-                    prefix=f"{WORK_PREFIX}/",
-                    expiration=cdk.Duration.days(7),
-                    noncurrent_version_expiration=cdk.Duration.days(1),
-                ),
-            ],
-        )
-
-        no_access_logs = (
-            "Who reads the weights is recorded by CloudTrail data events, which an agency turns on for its "
-            "account. Server access logs would add a bucket and say less: they are best effort."
-        )
-        acknowledge(self.bucket, "AwsSolutions-S1", no_access_logs)
-        acknowledge(self.bucket, "NIST.800.53.R5-S3BucketLoggingEnabled", no_access_logs)
-        acknowledge(
-            self.bucket,
-            "NIST.800.53.R5-S3BucketReplicationEnabled",
-            "Every artifact can be made again, byte for byte, from its lock. A copy elsewhere would hold the "
-            "weights in one more region for nothing.",
+            holds="Model artifacts",
+            # The notes of a repack that was cut off; one that ends removes its own.
+            expire_days={"expire-work-records": (f"{WORK_PREFIX}/", 7)},
+            read_by_whom="Who reads the weights",
+            no_replication="Every artifact can be made again, byte for byte, from its lock. A copy elsewhere "
+            "would hold the weights in one more region for nothing.",
         )
 
     def grant_publish(self, role: iam.Role) -> None:
