@@ -53,16 +53,21 @@ def changed_template(tmp_path: Path) -> Callable[..., Template]:
     """The default agency with another text in its file: `changed_template("min: 1", "min: 2")`."""
 
     def make(*changes: tuple[str, str]) -> Template:
-        text = DEFAULT.read_text()
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        path = tmp_path / DEFAULT.name
-        path.write_text(text)
-        (tmp_path / "default.lock.json").write_text(DEFAULT.with_name("default.lock.json").read_text())
-        return template_of(path)
+        return template_of(default_file(tmp_path, *changes))
 
     return make
+
+
+def default_file(directory: Path, *changes: tuple[str, str]) -> Path:
+    """The default agency with another text in its file, and its lock."""
+    text = DEFAULT.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = directory / DEFAULT.name
+    path.write_text(text)
+    (directory / "default.lock.json").write_text(DEFAULT.with_name("default.lock.json").read_text())
+    return path
 
 
 def health_file(directory: Path, *changes: tuple[str, str]) -> Path:

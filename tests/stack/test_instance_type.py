@@ -13,7 +13,7 @@ from aws_cdk.assertions import Annotations, Match, Template
 
 from quant_llm.agency import AgencyFileError, load_agency, locked
 from stacks.quant_llm_stack import QuantLlmStack
-from tests.stack.conftest import DEFAULT, context
+from tests.stack.conftest import context, default_file
 
 NAMED, AUTO = "instance_type: ml.g4dn.xlarge", "instance_type: auto"
 
@@ -79,12 +79,6 @@ def test_a_model_that_does_not_fit_stops_the_stack(tmp_path: Path) -> None:
 
 
 def stack_of(tmp_path: Path, *changes: tuple[str, str]) -> QuantLlmStack:
-    text = DEFAULT.read_text()
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    path = tmp_path / DEFAULT.name
-    path.write_text(text)
-    (tmp_path / "default.lock.json").write_text(DEFAULT.with_name("default.lock.json").read_text())
+    path = default_file(tmp_path, *changes)
     agency = load_agency(path)
     return QuantLlmStack(cdk.App(context=context()), "Stack", agency=agency, locks=locked(agency, path))

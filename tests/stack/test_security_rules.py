@@ -6,21 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.conftest import DEFAULT, FIXTURES
+from tests.stack.conftest import DEFAULT, FIXTURES, default_file
 from tests.stack.security_exceptions import PAGE, Report, findings, page, report_of
-
-
-def changed(directory: Path, *changes: tuple[str, str]) -> Path:
-    """The default agency with other text in its file."""
-    text = DEFAULT.read_text()
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    path = directory / DEFAULT.name
-    path.write_text(text)
-    lock = DEFAULT.with_suffix(".lock.json")
-    (directory / lock.name).write_text(lock.read_text())
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +65,7 @@ def test_no_security_finding_is_left_open_by_an_existing_image(tmp_path: Path) -
     ],
 )
 def test_no_security_finding_is_left_open_by_a_choice(change: tuple[str, str], tmp_path: Path) -> None:
-    assert findings(report_of(changed(tmp_path, change), tmp_path / "out")) == []
+    assert findings(report_of(default_file(tmp_path, change), tmp_path / "out")) == []
 
 
 def test_finding_that_is_not_accepted_is_seen(tmp_path: Path) -> None:
