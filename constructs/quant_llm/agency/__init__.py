@@ -17,6 +17,8 @@ from quant_llm.agency.config import (
     HubConfig,
     ModelConfig,
     NetworkConfig,
+    QuantiseConfig,
+    QuantiseMethod,
     ScalingConfig,
     ScheduleConfig,
     SourceConfig,
@@ -29,8 +31,17 @@ from quant_llm.agency.files import (
     load_agency,
     read_agency,
 )
-from quant_llm.agency.lock import AgencyLock, LockedFile, LockedSource, ModelLock, ModelShape
-from quant_llm.agency.locked import current_locks, lock_path, locked, locked_source
+from quant_llm.agency.lock import (
+    AgencyLock,
+    LockedFile,
+    LockedSource,
+    ModelLock,
+    ModelShape,
+    QuantiseLock,
+    QuantiseRecipe,
+    QuantiseResult,
+)
+from quant_llm.agency.locked import current_locks, lock_path, locked, locked_recipes, locked_source, recipe_of
 from quant_llm.agency.problems import AgencyFileError, Location, Problem
 from quant_llm.agency.schema import json_schema
 
@@ -60,6 +71,11 @@ __all__ = [
     "ModelShape",
     "NetworkConfig",
     "Problem",
+    "QuantiseConfig",
+    "QuantiseLock",
+    "QuantiseMethod",
+    "QuantiseRecipe",
+    "QuantiseResult",
     "ScalingConfig",
     "ScheduleConfig",
     "SourceConfig",
@@ -71,6 +87,8 @@ __all__ = [
     "load_agency",
     "lock_path",
     "locked",
+    "locked_recipes",
     "locked_source",
     "read_agency",
+    "recipe_of",
 ]

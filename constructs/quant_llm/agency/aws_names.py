@@ -89,6 +89,15 @@ def regions() -> dict[str, Partition]:
 @functools.cache
 def hosting_instance_types() -> tuple[str, ...]:
     """Every instance type that SageMaker's API takes for an endpoint, in any region."""
+    return _instance_types("ProductionVariantInstanceType")
+
+
+@functools.cache
+def processing_instance_types() -> tuple[str, ...]:
+    """Every instance type that SageMaker's API takes for a processing job, in any region."""
+    return _instance_types("ProcessingInstanceType")
+
+
+def _instance_types(shape: str) -> tuple[str, ...]:
     model: dict[str, Any] = Loader().load_service_model("sagemaker", "service-2")
-    types: list[str] = model["shapes"]["ProductionVariantInstanceType"]["enum"]
-    return tuple(types)
+    return tuple(model["shapes"][shape]["enum"])

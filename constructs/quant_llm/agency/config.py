@@ -26,6 +26,7 @@ from quant_llm.agency import forms
 from quant_llm.agency.aws_names import (
     REGIONS_WITH_INFERENCE_COMPONENTS,
     hosting_instance_types,
+    processing_instance_types,
     regions,
 )
 from quant_llm.agency.document import Document
@@ -75,6 +76,7 @@ Engine = Literal["llama.cpp", "exllamav2", "vllm", "tgi"]
 Artifact = Literal["model.tar.gz", "s3-prefix"]
 Deployment = Literal["rolling", "blue-green"]
 WithoutZero = Literal["refuse", "one"]
+QuantiseMethod = Literal["gguf", "exl2"]
 Mode = Literal["real-time", "async"]
 
 
@@ -203,6 +205,45 @@ class SourceConfig(_Frozen):
     token_secret: Annotated[Text, forms.SECRET_NAME] | None = None
     """Name of the secret in AWS Secrets Manager that holds the hub's token, never the token itself.
     Default: none, for public repositories."""
+
+    quantised: Annotated[Name | None, Field(exclude_if=lambda name: name is None)] = None
+    """Name of the entry under `quantise` whose result is served in place of the repository's own files.
+    `hub` and `revision` are then that entry's. Default: none."""
+
+
+class QuantiseConfig(_Frozen):
+    """A recipe: quantised weights that `quantllm quantise` makes of a repository's own, by a job in AWS."""
+
+    name: Name
+    """What models refer to. A recipe that a model uses is not changed: add another one beside it."""
+
+    source: SourceConfig
+    """The repository and revision of the unquantised weights (safetensors)."""
+
+    method: Annotated[QuantiseMethod, OneOf(lambda: get_args(QuantiseMethod))]
+    """gguf for llama.cpp, by its own tools; exl2 for exllamav2, by its converter, on a GPU."""
+
+    type: Annotated[Text, forms.GGUF_TYPE] | None = None
+    """Of `method: gguf` alone: the type that llama-quantize makes, such as `Q4_K_M`."""
+
+    bits: Annotated[Number, Field(ge=2, le=8)] | None = None
+    """Of `method: exl2` alone: bits a weight on average, 2 to 8; the head has 6."""
+
+    calibration: Annotated[Text, forms.TEXT_FILE] | None = None
+    """A text file, by its path from the agency file, from which llama.cpp learns which weights matter. Only
+    with `method: gguf`; exllamav2 brings a text of its own. Default: none."""
+
+    evaluation: Annotated[Text, forms.TEXT_FILE] | None = None
+    """A text file on which the perplexity is taken before and after. Only with `method: gguf`.
+    Default: none, and no report of quality."""
+
+    instance_type: Annotated[
+        Text, OneOf(processing_instance_types, "an instance type of SageMaker processing (ml.…)")
+    ]
+    """Instance type of the job. `gguf` needs no GPU, and memory for the unquantised weights."""
+
+    hours: Annotated[Whole, Field(ge=1, le=120)] = 24
+    """Hours after which the job is stopped. Default: 24."""
 
 
 class ScheduleConfig(_Frozen):
@@ -376,6 +417,9 @@ class AgencyConfig(_Frozen):
     """Instances of each type that the account may have for endpoints, by AWS Service Quotas: more are refused
     before a deploy. Default: nothing is checked."""
 
+    quantise: tuple[QuantiseConfig, ...] = ()
+    """Quantised weights that the agency makes itself. Default: none."""
+
     models: Items[ModelConfig]
     """The agency's models, one endpoint each."""
 
@@ -421,6 +465,10 @@ class AgencyConfig(_Frozen):
         if model.is_async or self.environment.region in REGIONS_WITH_INFERENCE_COMPONENTS:
             return model
         return model.model_copy(update={"scaling": model.scaling.at_least(1)})
+
+    def recipe(self, name: str) -> QuantiseConfig:
+        """The recipe of this name; KeyError when there is none."""
+        return {recipe.name: recipe for recipe in self.quantise}[name]
 
     def problem(self, location: Location, message: str) -> Problem:
         """A problem with the value at a location, with its line when a file was read."""

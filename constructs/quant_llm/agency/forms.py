@@ -142,6 +142,11 @@ FILE_PATTERN = Form(
     r"(?!.*(?:^|/)\.\.(?:/|$))[^\x00-\x1f\\/][^\x00-\x1f\\]*",
     "a file pattern within the repository, such as '*Q4_K_M.gguf'",
 )
+GGUF_TYPE = Form(r"(?:I?Q\d[A-Z0-9_]*|TQ\d_\d)", "a type of llama-quantize, such as 'Q4_K_M'")
+TEXT_FILE = Form(
+    r"(?!.*(?:^|/)\.\.?(?:/|$))[\w.-]+(?:/[\w.-]+)*\.txt",
+    "a text file beside the agency file or below, such as 'texts/wiki.txt'",
+)
 SECRET_NAME = Form(
     r"[\w/+=.@-]{1,512}", "the name of a secret in AWS Secrets Manager, such as 'hf-token'", _secret_name
 )

@@ -31,6 +31,7 @@ class LockedSource(_Frozen):
     hub: str
     revision: str
     files: list[str]
+    quantised: Annotated[str | None, Field(exclude_if=lambda name: name is None)] = None
 
 
 class LockedFile(_Frozen):
@@ -89,12 +90,63 @@ class ModelLock(_Frozen):
         return sum(file.size for file in self.files)
 
 
+class QuantiseRecipe(_Frozen):
+    """How weights were made, as far as it decides what comes out; texts are named by their sha256."""
+
+    method: str
+    type: str | None = None
+    bits: float | None = None
+    calibration_sha256: Sha256 | None = None
+
+
+class QuantiseResult(_Frozen):
+    """What a job made: the files that a deploy takes, where they are in the agency's bucket, and of what.
+
+    `prefix` ends in a slash. `source_digest` is that of the lock of the unquantised weights. `perplexity` has
+    `before` and `after` where the recipe has a text to take it on, of the sha256 `evaluation_sha256`.
+    """
+
+    prefix: Annotated[str, Field(pattern=r"^quantised/[a-z0-9-]+/[a-z0-9-]+/files/$")]
+    source_digest: Sha256
+    recipe: QuantiseRecipe
+    tools: dict[str, str]
+    files: Annotated[list[LockedFile], Field(min_length=1)]
+    shape: ModelShape
+    evaluation_sha256: Sha256 | None = None
+    perplexity: dict[str, float] = {}
+
+
+class QuantiseLock(_Frozen):
+    """One recipe: the unquantised weights as the hub has them, and the result once the job has run."""
+
+    source: ModelLock
+    result: QuantiseResult | None = None
+
+    def model(self, name: str) -> ModelLock | None:
+        """The lock of a model that serves the result of the recipe `name`; None before there is one.
+
+        It is None as well when the unquantised weights are others than those that the result was made of.
+        """
+        if self.result is None or self.result.source_digest != self.source.digest:
+            return None
+        source = LockedSource(
+            hub=self.source.source.hub, revision=self.source.source.revision, files=[], quantised=name
+        )
+        return ModelLock(
+            source=source, commit=self.source.commit, files=self.result.files, shape=self.result.shape
+        )
+
+
 class AgencyLock(_Frozen):
-    """The whole of `agencies/<agency>.lock.json`: one entry per model name."""
+    """The whole of `agencies/<agency>.lock.json`: one entry per model, and per recipe of `quantise`.
+
+    A model that serves a recipe's result has no entry of its own: it has the recipe's.
+    """
 
     version: Literal[1] = LOCK_VERSION
     agency: str
     models: dict[str, ModelLock]
+    quantise: Annotated[dict[str, QuantiseLock], Field(exclude_if=lambda recipes: not recipes)] = {}
 
     def to_json(self) -> str:
         """Sorted, indented, with a newline at the end: the bytes of the file, the same for the same lock."""

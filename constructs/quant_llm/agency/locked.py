@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quant_llm.agency.config import AgencyConfig, SourceConfig
+from quant_llm.agency.config import AgencyConfig, ModelConfig, QuantiseConfig, SourceConfig
 from quant_llm.agency.document import display_name
-from quant_llm.agency.lock import AgencyLock, LockedSource, ModelLock
+from quant_llm.agency.lock import AgencyLock, LockedSource, ModelLock, QuantiseLock, QuantiseRecipe
 from quant_llm.agency.problems import AgencyFileError, Location, Problem
 
 
@@ -17,7 +17,16 @@ def lock_path(path: Path) -> Path:
 
 def locked_source(source: SourceConfig) -> LockedSource:
     """What the lock records of a model's source; the two are compared to tell a stale lock."""
-    return LockedSource(hub=source.hub, revision=source.revision, files=list(source.files))
+    return LockedSource(
+        hub=source.hub, revision=source.revision, files=list(source.files), quantised=source.quantised
+    )
+
+
+def recipe_of(recipe: QuantiseConfig, calibration_sha256: str | None) -> QuantiseRecipe:
+    """What the lock records of a recipe; the two are compared to tell a result of another recipe."""
+    return QuantiseRecipe(
+        method=recipe.method, type=recipe.type, bits=recipe.bits, calibration_sha256=calibration_sha256
+    )
 
 
 def locked(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:
@@ -37,6 +46,10 @@ def locked(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:
     problems: list[Problem] = []
     for index, model in enumerate(agency.models):
         at: Location = ("models", index)
+        if model.source.quantised is not None:
+            if missing := _no_result(agency, model, lock):
+                problems.append(agency.problem((*at, "source", "quantised"), missing))
+            continue
         entry = lock.models.get(model.name)
         if entry is None:
             message = f"model {model.name!r} is not in {display_name(file)}: {remedy}"
@@ -47,9 +60,47 @@ def locked(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:
                     f"model {model.name!r} has {now!r} here and {then!r} in {display_name(file)}: {remedy}"
                 )
                 problems.append(agency.problem((*at, "source", field), message))
+    for index, recipe in enumerate(agency.quantise):
+        made = lock.quantise.get(recipe.name)
+        if made is None or locked_source(recipe.source) != made.source.source:
+            message = f"recipe {recipe.name!r} is not in {display_name(file)} as it is here: {remedy}"
+            problems.append(agency.problem(("quantise", index, "source"), message))
     if problems:
         raise AgencyFileError(problems)
-    return {model.name: lock.models[model.name] for model in agency.models}
+    return {model.name: entry for model in agency.models if (entry := _entry(model, lock))}
+
+
+def locked_recipes(agency: AgencyConfig, path: Path) -> dict[str, QuantiseLock]:
+    """The lock of each recipe of an agency file whose locks are `locked`, by the recipe's name."""
+    if not agency.quantise:
+        return {}
+    lock = AgencyLock.read(lock_path(path))
+    return {recipe.name: lock.quantise[recipe.name] for recipe in agency.quantise}
+
+
+def _entry(model: ModelConfig, lock: AgencyLock) -> ModelLock | None:
+    """The model's own lock, or that of the recipe's result."""
+    if model.source.quantised is None:
+        return lock.models.get(model.name)
+    recipe = lock.quantise.get(model.source.quantised)
+    return None if recipe is None else recipe.model(model.source.quantised)
+
+
+def _no_result(agency: AgencyConfig, model: ModelConfig, lock: AgencyLock) -> str | None:
+    """Why the model's recipe has no result that can be served, and what to do; None when it has."""
+    name = str(model.source.quantised)
+    made = lock.quantise.get(name)
+    command = f"`quantllm quantise {agency.file} --recipe {name}`"
+    if made is None or made.result is None:
+        return f"the recipe {name!r} has no result yet: deploy without this model, and run {command}"
+    if _entry(model, lock) is None:
+        return f"the result of the recipe {name!r} was made of other weights: add a recipe, and keep this one"
+    asked = recipe_of(agency.recipe(name), made.result.recipe.calibration_sha256)
+    if asked != made.result.recipe:
+        return (
+            f"the recipe {name!r} is not the one that its result was made by: add a recipe, and keep this one"
+        )
+    return None
 
 
 def current_locks(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:
@@ -62,11 +113,11 @@ def current_locks(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:
         return {}
     lock = AgencyLock.read(file)
     return {
-        model.name: lock.models[model.name]
+        model.name: entry
         for model in agency.models
         if lock.agency == agency.agency
-        and model.name in lock.models
-        and not _differences(locked_source(model.source), lock.models[model.name].source)
+        and (entry := _entry(model, lock))
+        and not _differences(locked_source(model.source), entry.source)
     }
 
 

@@ -13,7 +13,7 @@ TOKEN = "hf_" + "aB3dE6gH9j" * 3
 KEY_ID = "AKIA" + "IOSFODNN7EXAMPLE"
 
 AGENCY_FIELDS = (
-    "agency, environment, tags, permissions_boundary, network, hub, budget, alarms, quotas, models"
+    "agency, environment, tags, permissions_boundary, network, hub, budget, alarms, quotas, quantise, models"
 )
 MODEL_FIELDS = (
     "name, source, engine, image, instance_type, artifact, context_length, concurrency, scaling, deployment, "

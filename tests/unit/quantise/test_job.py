@@ -1,0 +1,175 @@
+"""The job in the container, with tools that only look like the real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import quant_llm_quantise
+from quant_llm_quantise import exl2, gguf
+from quant_llm_quantise.errors import QuantiseError, RequestError, SourceError, ToolError
+from quant_llm_quantise.job import run
+from quant_llm_quantise.request import Layout, Manifest, Request
+from tests.unit.quantise.conftest import TEXT, Bench, request, sha256
+
+
+def run_job(bench: Bench, **changes: object) -> Manifest:
+    bench.ask(request(**changes))
+    return run(bench.layout, bench.environment, lambda *_, **__: None)
+
+
+def test_manifest_names_the_bytes_that_the_tools_wrote(bench: Bench) -> None:
+    manifest = run_job(bench)
+    (made,) = manifest.files
+    content = (bench.layout.files / "small-Q4_K_M.gguf").read_bytes()
+    assert content == b"Q4_K_M of converted whole weights"
+    assert (made.path, made.size, made.sha256) == ("small-Q4_K_M.gguf", len(content), sha256(content))
+    assert manifest.tools["llama.cpp"] == "b11549"
+    assert Manifest.from_json((bench.layout.output / "manifest.json").read_text()) == manifest
+
+
+def test_calibration_reaches_the_quantiser_and_perplexity_is_read_before_and_after(bench: Bench) -> None:
+    manifest = run_job(bench, calibration_sha256=sha256(TEXT), evaluation_sha256=sha256(TEXT))
+    assert b"with Some words" in (bench.layout.files / "small-Q4_K_M.gguf").read_bytes()
+    assert manifest.perplexity == {"before": 7.5, "after": 7.8125}
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "message"),
+    [
+        ("model.safetensors", b"other weights", "model.safetensors: got the sha256"),
+        ("model.safetensors", b"short", "model.safetensors: got 5 bytes, expected 13 of the lock"),
+        ("model.safetensors", None, "the source lacks 'model.safetensors' of the lock"),
+        ("code/evil.py", b"import os", "the source has 'code/evil.py', which the lock does not name"),
+    ],
+)
+def test_a_source_that_is_not_the_locks_is_not_converted(
+    bench: Bench, path: str, content: bytes | None, message: str
+) -> None:
+    file = bench.layout.source / path
+    file.parent.mkdir(exist_ok=True)
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(SourceError, match=message):
+        run_job(bench)
+    assert not bench.layout.output.exists()
+
+
+def test_a_text_with_another_hash_is_refused(bench: Bench) -> None:
+    bench.layout.text(sha256(TEXT)).write_bytes(b"another text")
+    with pytest.raises(SourceError, match="is missing, or has another sha256"):
+        run_job(bench, evaluation_sha256=sha256(TEXT))
+
+
+@pytest.mark.parametrize(
+    ("tool", "script", "message"),
+    [
+        (
+            "llama-quantize",
+            "echo no memory; exit 1",
+            "quantise: llama-quantize ended with status 1: no memory",
+        ),
+        ("llama-quantize", "kill -9 $$", "quantise: llama-quantize was ended by signal 9: it wrote nothing"),
+        ("llama-quantize", "echo sorry", "llama-quantize ended well and wrote no small-Q4_K_M.gguf: sorry"),
+        ("llama-perplexity", "echo nan", "llama-perplexity ended well and told no perplexity: nan"),
+    ],
+)
+def test_a_tool_that_fails_leaves_no_manifest(bench: Bench, tool: str, script: str, message: str) -> None:
+    bench.write_tool(tool, script)
+    with pytest.raises(ToolError, match=message):
+        run_job(bench, evaluation_sha256=sha256(TEXT))
+    assert not (bench.layout.output / "manifest.json").exists()
+
+
+def test_a_missing_tool_is_named(bench: Bench) -> None:
+    (bench.programs / "convert_hf_to_gguf.py").unlink()
+    with pytest.raises(ToolError, match=r"convert: convert_hf_to_gguf.py can't be started: No such file"):
+        run_job(bench)
+
+
+def test_an_image_of_another_method_refuses_the_request(bench: Bench) -> None:
+    bench.ask(request())
+    with pytest.raises(RequestError, match="this image makes exl2, the request asks for gguf"):
+        run(bench.layout, {**bench.environment, "QUANTISE_METHOD": "exl2"}, lambda *_, **__: None)
+
+
+def test_output_that_can_not_be_made_is_an_error_in_words(bench: Bench) -> None:
+    bench.layout.output.write_text("a file in its place")
+    with pytest.raises(QuantiseError, match="can't be made"):
+        run_job(bench)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "gptq"}, "the request's method is 'gptq', expected gguf or exl2"),
+        ({"type": None}, "must have `type` for gguf"),
+        ({"bits": 4.0}, "and not the other"),
+        ({"files": []}, "expected a list of at least one file"),
+        ({"files": [{"path": "a"}]}, "a file lacks size, sha256"),
+        ({"surprise": 1}, "the request has surprise"),
+    ],
+)
+def test_a_wrong_request_is_refused(change: dict[str, Any], message: str) -> None:
+    fields = {**json.loads(request().to_json()), **change}
+    with pytest.raises(RequestError, match=message):
+        Request.from_json(json.dumps(fields))
+
+
+def test_the_converter_of_exllamav2_is_told_bits_and_folders() -> None:
+    layout = Layout(Path("/opt/ml/processing"))
+    (step,) = exl2.steps(request(method="exl2", type=None, bits=4.0), layout)
+    assert step.command[:4] == ("python3", "-m", "exllamav2.conversion.convert_exl2", "-nr")
+    options = dict(zip(step.command[4::2], step.command[5::2], strict=True))
+    assert options == {
+        "-i": "/opt/ml/processing/input/source",
+        "-o": "/opt/ml/processing/work",
+        "-cf": "/opt/ml/processing/output/files",
+        "-b": "4",
+        "-hb": "6",
+    }
+
+
+def test_without_texts_there_are_two_steps() -> None:
+    names = [step.name for step in gguf.steps(request(), Layout(Path("/x")))]
+    assert names == ["convert", "quantise"]
+
+
+def entrypoint(bench: Bench) -> subprocess.CompletedProcess[str]:
+    package = str(Path(quant_llm_quantise.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-m", "quant_llm_quantise"],
+        env={
+            **os.environ,
+            **bench.environment,
+            "QUANTISE_ROOT": str(bench.layout.root),
+            "PYTHONPATH": package,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_entrypoint_tells_its_steps_as_json_lines(bench: Bench) -> None:
+    bench.ask(request())
+    done = entrypoint(bench)
+    assert done.returncode == 0, done.stderr
+    said = [json.loads(line)["message"] for line in done.stdout.splitlines()]
+    assert "step 2 of 2: quantise" in said
+
+
+def test_the_entrypoint_leaves_the_reason_where_sagemaker_looks(bench: Bench) -> None:
+    bench.ask(request())
+    (bench.layout.source / "config.json").write_bytes(b"[]")
+    assert entrypoint(bench).returncode == 3
+    message = bench.layout.root.parent / "output" / "message"
+    assert message.read_text().startswith("config.json: got the sha256")
