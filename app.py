@@ -17,6 +17,7 @@ from quant_llm.agency import (
     find_agency_files,
     load_agency,
     locked,
+    locked_recipes,
 )
 from quant_llm.errors import QuantLlmError
 from stacks.quant_llm_stack import QuantLlmStack
@@ -35,7 +36,13 @@ def build(app: cdk.App) -> None:
         try:
             agency = load_agency(path)
             agencies.append(agency)
-            QuantLlmStack(app, agency.stack_name, agency=agency, locks=locked(agency, path))
+            QuantLlmStack(
+                app,
+                agency.stack_name,
+                agency=agency,
+                locks=locked(agency, path),
+                recipes=locked_recipes(agency, path),
+            )
         except QuantLlmError as error:
             problems.append(str(error))
     problems += [str(problem) for problem in check_together(agencies)]

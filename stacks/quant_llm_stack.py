@@ -10,13 +10,13 @@ from aws_cdk import aws_ecr as ecr
 from constructs import Construct
 
 from quant_llm.acknowledge import acknowledge_for_stack
-from quant_llm.agency import AgencyConfig, ModelConfig, ModelLock
+from quant_llm.agency import AgencyConfig, ModelConfig, ModelLock, QuantiseLock
 from quant_llm.callers_data import keep_days
 from quant_llm.catalogue import Placement, explained, place
 from quant_llm.data_bucket import DataBucket
 from quant_llm.endpoint_watch import DeployWatch, EndpointWatch, version_of
 from quant_llm.engine_image import EngineImage
-from quant_llm.engines import BUILDS, container_environment, existing_image
+from quant_llm.engines import BUILDS, JOB_BUILDS, EngineBuild, container_environment, existing_image
 from quant_llm.image_settings import ImageSettings
 from quant_llm.llm_endpoint import LlmEndpoint
 from quant_llm.model_artifact import ModelArtifact
@@ -24,11 +24,15 @@ from quant_llm.model_bucket import ModelBucket
 from quant_llm.names import AGENCY_TAG, pascal_case
 from quant_llm.observability import Observability
 from quant_llm.production_variant import scaling_of_configuration
+from quant_llm.quantise import QuantiseJob
 from quant_llm.repack import Repack
 
 
 class QuantLlmStack(cdk.Stack):
-    """What one agency file turns into. `locks` holds the lock of each of its models, by name."""
+    """What one agency file turns into.
+
+    `locks` holds the lock of each of its models, `recipes` that of each of its recipes, by name.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class QuantLlmStack(cdk.Stack):
         *,
         agency: AgencyConfig,
         locks: Mapping[str, ModelLock],
+        recipes: Mapping[str, QuantiseLock] | None = None,
     ) -> None:
         super().__init__(
             scope,
@@ -60,6 +65,16 @@ class QuantLlmStack(cdk.Stack):
         kept = keep_days(agency)
         self._data = DataBucket(self, "Data", keep_days=kept) if kept else None
         cdk.CfnOutput(self, "ModelBucketName", value=self._models.bucket.bucket_name)
+        self._recipes = recipes or {}
+        for recipe in agency.quantise:
+            QuantiseJob(
+                self,
+                f"Quantise-{recipe.name}",
+                recipe=recipe,
+                lock=self._recipes[recipe.name],
+                repack=self._repack,
+                image=self._built(JOB_BUILDS[recipe.method]),
+            )
         for model in agency.models:
             self._serve(agency, agency.deployed(model), locks[model.name], placements[model.name])
         observability = Observability(self, "Observability", agency=agency, placements=placements)
@@ -74,7 +89,9 @@ class QuantLlmStack(cdk.Stack):
         if model not in agency.models:
             fallback = f"min: 0 is 1: {agency.environment.region} has no inference components"
             cdk.Annotations.of(scope).add_warning_v2("quant-llm:without-zero", fallback)
-        artifact = ModelArtifact(scope, "Artifact", model=model, lock=lock, repack=self._repack)
+        artifact = ModelArtifact(
+            scope, "Artifact", model=model, lock=lock, repack=self._repack, made_at=self._made_at(model)
+        )
         image, repository = self._image(scope, model)
         endpoint = LlmEndpoint(
             scope,
@@ -122,17 +139,25 @@ class QuantLlmStack(cdk.Stack):
         """URI and repository of the image: one that exists already, or the engine's, built once a stack."""
         if existing := existing_image(model, self.region):
             return existing, _repository_of(scope, existing)
-        if model.engine not in self._images:
-            build = BUILDS[model.engine]
-            self._images[model.engine] = EngineImage(
+        built = self._built(BUILDS[model.engine])
+        return built.uri, built.repository
+
+    def _built(self, build: EngineBuild) -> EngineImage:
+        """The image of a build, once a stack."""
+        if build.engine not in self._images:
+            self._images[build.engine] = EngineImage(
                 self,
-                f"Image-{build.folder}",
+                f"Image-{build.folder if build.engine in BUILDS else build.engine}",
                 build=build,
                 key=self._models.key,
                 settings=self._image_settings,
             )
-        built = self._images[model.engine]
-        return built.uri, built.repository
+        return self._images[build.engine]
+
+    def _made_at(self, model: ModelConfig) -> str | None:
+        """Where a quantise job has left the model's files; None for those of the hub."""
+        recipe = self._recipes.get(model.source.quantised or "")
+        return None if recipe is None or recipe.result is None else recipe.result.prefix
 
 
 def _repository_of(scope: Construct, image: str) -> ecr.IRepository:

@@ -13,6 +13,7 @@ from pathlib import Path
 from quant_llm.agency import ModelConfig, ModelLock
 from quant_llm.catalogue import MEMORY_SHARE, TIMEOUT_BOUNDS, Placement, published_image
 from quant_llm.paths import CONTAINER
+from quant_llm_quantise.request import METHODS
 from quant_llm_serving import environment as names
 from quant_llm_serving import exllama_options
 
@@ -48,6 +49,12 @@ LLAMA_CPP = EngineBuild(engine="llama.cpp", folder="llamacpp")
 EXLLAMAV2 = EngineBuild(engine="exllamav2", folder="exllamav2")
 
 BUILDS: Mapping[str, EngineBuild] = {build.engine: build for build in (LLAMA_CPP, EXLLAMAV2)}
+
+JOB_BUILDS: Mapping[str, EngineBuild] = {
+    method: EngineBuild(engine=f"quantise-{method}", folder="quantise", arguments={"METHOD": method})
+    for method in METHODS
+}
+"""The images of quantise jobs, by method; as engines they go by `quantise-<method>`."""
 
 MODEL_FOLDER = "/opt/ml/model"
 """Where SageMaker puts a model's files, from an archive and from a prefix alike."""

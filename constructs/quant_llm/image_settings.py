@@ -10,10 +10,12 @@ from typing import Any
 from aws_cdk import aws_codebuild as codebuild
 from constructs import Node
 
-from quant_llm.engines import BUILDS
+from quant_llm.engines import BUILDS, JOB_BUILDS
 from quant_llm.errors import QuantLlmError
 
 CONTEXT_KEY = "image_builds"
+
+_BUILDS = {**BUILDS, **{build.engine: build for build in JOB_BUILDS.values()}}
 
 _COMPUTE = {
     "BUILD_GENERAL1_SMALL": codebuild.ComputeType.SMALL,
@@ -48,10 +50,10 @@ class ImageSettings:
         _refuse_unknown(given, (_COMPUTE_FIELD, _ARGUMENTS_FIELD), CONTEXT_KEY)
         arguments_at = f"{CONTEXT_KEY}.{_ARGUMENTS_FIELD}"
         arguments_of = _table(given.get(_ARGUMENTS_FIELD, {}), arguments_at)
-        _refuse_unknown(arguments_of, BUILDS, arguments_at)
+        _refuse_unknown(arguments_of, _BUILDS, arguments_at)
         for engine, arguments in arguments_of.items():
             at = f"{arguments_at}.{engine}"
-            _refuse_unknown(_table(arguments, at), BUILDS[engine].known_arguments, at)
+            _refuse_unknown(_table(arguments, at), _BUILDS[engine].known_arguments, at)
             for name, value in arguments.items():
                 if not isinstance(value, str):
                     raise QuantLlmError(f"cdk.json: {at}.{name} must be text, got {value!r}")

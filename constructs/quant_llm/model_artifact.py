@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import aws_cdk as cdk
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from quant_llm.agency import ModelConfig, ModelLock
+from quant_llm.agency import Artifact, ModelLock, SourceConfig
 from quant_llm.names import S3_PREFIX, artifact_key
 from quant_llm.repack import Repack
 from quant_llm_repack.request import ArtifactRequest, SourceFile
 
 
+class Wanted(Protocol):
+    """Whose weights an artifact has: a model's, or the unquantised ones of a recipe."""
+
+    @property
+    def name(self) -> str:
+        """The folder of the artifact."""
+        ...
+
+    @property
+    def source(self) -> SourceConfig:
+        """Where the weights come from."""
+        ...
+
+    @property
+    def artifact(self) -> Artifact:
+        """The format in the bucket."""
+        ...
+
+
 class ModelArtifact(Construct):
     """One model's artifact: the stack waits here until it is in the bucket, verified against the lock.
+
+    The files come from the hub, or from the folder `made_at` of the bucket where a quantise job left them.
 
     What depends on this construct starts after that. Nothing is removed when the stack goes.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, model: ModelConfig, lock: ModelLock, repack: Repack
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        model: Wanted,
+        lock: ModelLock,
+        repack: Repack,
+        made_at: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.bucket = repack.bucket
@@ -31,6 +61,8 @@ class ModelArtifact(Construct):
             secret = secretsmanager.Secret.from_secret_name_v2(self, "Token", model.source.token_secret)
             secret.grant_read(repack.handler.role)
             token_secret_arn = secret.secret_arn
+        if model.source.quantised is not None:
+            repack.bucket.grant_read_result(repack.handler.role, model.source.quantised)
         request = ArtifactRequest(
             repository=model.source.hub,
             commit=lock.commit,
@@ -40,6 +72,7 @@ class ModelArtifact(Construct):
             bucket=self.bucket.bucket.bucket_name,
             key=self.key,
             token_secret_arn=token_secret_arn,
+            source_prefix=made_at,
         )
         # A custom resource may take an hour, a wait condition twelve. A condition can't be waited for again,
         # so each artifact has its own: new weights or another format, new ids.

@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from quant_llm.acknowledge import acknowledge
-from quant_llm.names import ARTIFACT_PREFIX, WORK_PREFIX
+from quant_llm.names import ARTIFACT_PREFIX, QUANTISED_PREFIX, WORK_PREFIX
 from quant_llm.private_bucket import private_bucket
 
 
@@ -64,6 +64,24 @@ class ModelBucket(Construct):
                     conditions={"StringLike": {"s3:prefix": f"{ARTIFACT_PREFIX}/{model_name}/*"}},
                 )
             )
+
+    def grant_quantise(self, role: iam.Role, recipe_name: str) -> None:
+        """Let a job read its recipe's source, and read and write what its own recipe's jobs have."""
+        self.grant_read_model(role, recipe_name, lists=True)
+        self.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        prefix = f"{QUANTISED_PREFIX}/{recipe_name}"
+        self._grant_objects(role, prefix, ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"])
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[self.bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": f"{prefix}/*"}},
+            )
+        )
+
+    def grant_read_result(self, role: iam.Role, recipe_name: str) -> None:
+        """Let the repack read what a recipe's jobs have made."""
+        self._grant_objects(role, f"{QUANTISED_PREFIX}/{recipe_name}", ["s3:GetObject"])
 
     def _grant_objects(self, role: iam.Role, prefix: str, actions: list[str]) -> None:
         objects = self.bucket.arn_for_objects(f"{prefix}/*")

@@ -6,6 +6,10 @@ ARTIFACT_PREFIX = "models"
 # What the repack notes while it runs; the function has the same name in quant_llm_repack.records.
 WORK_PREFIX = "work"
 
+# What quantise jobs are given and make, by recipe and job. A job reads and writes nothing else there, and no
+# endpoint reads it: a deploy verifies the files and copies them.
+QUANTISED_PREFIX = "quantised"
+
 # The name of an endpoint's one production variant; scaling and metrics are keyed by it.
 VARIANT_NAME = "AllTraffic"
 
@@ -14,6 +18,9 @@ AGENCY_TAG = "agency"
 
 ARCHIVE = "model.tar.gz"
 S3_PREFIX = "s3-prefix"
+
+# Where SageMaker puts the logs of all processing jobs of an account.
+PROCESSING_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 
 # What callers leave and are given, in a bucket of their own: requests, answers and failures by model, and
 # what is captured of the others.
@@ -44,3 +51,12 @@ def pascal_case(name: str) -> str:
     'Llama370bAwq'
     """
     return "".join(part.capitalize() for part in name.split("-"))
+
+
+def quantise_output(recipe_name: str, what: str) -> str:
+    """The key of the output of a stack in which `quantllm quantise` finds a recipe's Role, Image or Source.
+
+    >>> quantise_output("llama3-8b-q4", "Role")
+    'QuantiseLlama38bQ4Role'
+    """
+    return f"Quantise{pascal_case(recipe_name)}{what}"

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from quant_llm_repack.deadline import Deadline
 from quant_llm_repack.errors import RepackError
 from quant_llm_repack.hub import DEFAULT_ENDPOINT, HubRepository
+from quant_llm_repack.made import MadeFiles
 from quant_llm_repack.objects import THREADS
 from quant_llm_repack.plan import BLOCKS_PER_PART
 from quant_llm_repack.proxies import EnvironmentPool
@@ -93,8 +94,10 @@ class Edges:
         reserve = min(_RESERVE_SECONDS, total * _RESERVE_SHARE)
         return Deadline(lambda: context.get_remaining_time_in_millis() / 1000 - reserve)
 
-    def hub(self, request: ArtifactRequest, deadline: Deadline) -> HubRepository:
-        """The request's repository; RepackError when its token can't be read."""
+    def hub(self, request: ArtifactRequest, deadline: Deadline) -> HubRepository | MadeFiles:
+        """The request's repository, or the folder that has its files made; RepackError without its token."""
+        if request.source_prefix is not None:
+            return MadeFiles(self.s3(), request.bucket, request.source_prefix, deadline)
         return HubRepository(
             request,
             endpoint=self.environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT,

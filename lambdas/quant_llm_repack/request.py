@@ -17,7 +17,7 @@ MAX_KEY_BYTES = 1024  # the longest key that S3 takes
 # Not of the artifact: how CloudFormation reaches the function, and where it waits for the end.
 _OF_CLOUDFORMATION = {"ServiceToken", "ServiceTimeout", "WaitHandle"}
 _OF_REQUEST = {"Repository", "Commit", "Files", "Bucket", "Key"}
-_OPTIONAL = {"TokenSecretArn"}
+_OPTIONAL = {"TokenSecretArn", "SourcePrefix"}
 _SHA256_OF_NOTHING = hashlib.sha256().hexdigest()
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -50,6 +50,8 @@ class ArtifactRequest:
     `key` is that of the archive. One that ends in a slash is a prefix: each file is an object under it, by
     its path. `files` are in order of path, which is their order in the archive. `token_secret_arn` names the
     secret of AWS Secrets Manager whose text is the hub token; None for a repository that needs none.
+    `source_prefix`, which ends in a slash, is where in the bucket the files are, if a job has made them of
+    the repository's: the hub is not asked then.
     """
 
     repository: str
@@ -58,6 +60,7 @@ class ArtifactRequest:
     bucket: str
     key: str
     token_secret_arn: str | None = None
+    source_prefix: str | None = None
 
     def __post_init__(self) -> None:
         """Sort the files; RequestError when they clash or a name can't be one."""
@@ -74,6 +77,10 @@ class ArtifactRequest:
             raise RequestError(
                 "Key must name the archive, such as 'models/chat/1/model.tar.gz', or a prefix, such as "
                 f"'models/chat/1/files/', got {self.key!r}"
+            )
+        if self.source_prefix is not None and not re.fullmatch(r"([\w-]+/)+", self.source_prefix):
+            raise RequestError(
+                f"SourcePrefix must be a folder, such as 'made/1/files/', got {self.source_prefix!r}"
             )
         longest = max(self.files, key=lambda file: len(file.path.encode()))
         if self.is_prefix and len(f"{self.key}{longest.path}".encode()) > MAX_KEY_BYTES:
@@ -106,6 +113,7 @@ class ArtifactRequest:
             bucket=_text(properties, "Bucket"),
             key=_text(properties, "Key"),
             token_secret_arn=None if secret is None else _text(properties, "TokenSecretArn"),
+            source_prefix=_text(properties, "SourcePrefix") if "SourcePrefix" in properties else None,
         )
 
     def to_properties(self) -> dict[str, Any]:
@@ -121,6 +129,8 @@ class ArtifactRequest:
         }
         if self.token_secret_arn is not None:
             properties["TokenSecretArn"] = self.token_secret_arn
+        if self.source_prefix is not None:
+            properties["SourcePrefix"] = self.source_prefix
         return properties
 
     @property

@@ -20,6 +20,7 @@ from quant_llm_repack.errors import RepackError, RequestError, StoreUnavailableE
 from quant_llm_repack.finish import Finisher
 from quant_llm_repack.hash_chain import HashChain
 from quant_llm_repack.hub import HubRepository
+from quant_llm_repack.made import MadeFiles
 from quant_llm_repack.manifest import write_manifest
 from quant_llm_repack.objects import ArtifactObjects, Uploads
 from quant_llm_repack.plan import plan_of
@@ -52,7 +53,7 @@ class _Repack:
         self.objects = ArtifactObjects(self.store, self.request, self.plan, executor=edges.executor)
         self.deadline = edges.deadline(context)
 
-    def hub(self) -> HubRepository:
+    def hub(self) -> HubRepository | MadeFiles:
         return self.edges.hub(self.request, self.deadline)
 
     def uploads(self) -> Uploads:
@@ -61,7 +62,7 @@ class _Repack:
     def records(self) -> Records:
         return Records(self.store, self.request.key, self.plan, self.event["UploadIds"])
 
-    def chain(self, hub: HubRepository) -> HashChain:
+    def chain(self, hub: HubRepository | MadeFiles) -> HashChain:
         return HashChain(
             self.plan,
             self.records(),

@@ -10,7 +10,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
-from quant_llm.agency import AgencyConfig, load_agency, locked
+from quant_llm.agency import AgencyConfig, load_agency, locked, locked_recipes
 from quant_llm.paths import ROOT
 from stacks.quant_llm_stack import QuantLlmStack
 
@@ -30,7 +30,11 @@ def make_stack(path: Path, **more: object) -> QuantLlmStack:
     """The stack of the agency file at `path`; `more` is added to the context of cdk.json."""
     agency = load_agency(path)
     return QuantLlmStack(
-        cdk.App(context=context() | more), agency.stack_name, agency=agency, locks=locked(agency, path)
+        cdk.App(context=context() | more),
+        agency.stack_name,
+        agency=agency,
+        locks=locked(agency, path),
+        recipes=locked_recipes(agency, path),
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks, NIST80053R5Checks
 
-from quant_llm.agency import load_agency, locked
+from quant_llm.agency import load_agency, locked, locked_recipes
 from quant_llm.paths import ROOT
 from stacks.quant_llm_stack import QuantLlmStack
 from tests.stack.conftest import DEFAULT, FIXTURES, context
@@ -44,7 +44,13 @@ def report_of(path: Path, directory: Path, *, break_it: bool = False) -> Report:
     """cdk-nag's report on the stack of an agency file."""
     app = cdk.App(outdir=str(directory), context=context())
     agency = load_agency(path)
-    stack = QuantLlmStack(app, agency.stack_name, agency=agency, locks=locked(agency, path))
+    stack = QuantLlmStack(
+        app,
+        agency.stack_name,
+        agency=agency,
+        locks=locked(agency, path),
+        recipes=locked_recipes(agency, path),
+    )
     if break_it:
         cdk.aws_sns.Topic(stack, "Open")
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app), NIST80053R5Checks(app))

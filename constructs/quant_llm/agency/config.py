@@ -245,6 +245,11 @@ class QuantiseConfig(_Frozen):
     hours: Annotated[Whole, Field(ge=1, le=120)] = 24
     """Hours after which the job is stopped. Default: 24."""
 
+    @property
+    def artifact(self) -> Artifact:
+        """How the unquantised weights lie in S3: as files, which is how the job is given them."""
+        return "s3-prefix"
+
 
 class ScheduleConfig(_Frozen):
     """Other limits for the number of instances from a moment on, until another entry changes them."""

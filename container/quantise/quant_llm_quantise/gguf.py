@@ -11,8 +11,8 @@ import re
 from quant_llm_quantise.request import Layout, Request
 from quant_llm_quantise.steps import Step
 
-PACKAGES = ("gguf", "transformers", "torch")
-"""The Python packages of the tools, whose versions the manifest tells."""
+PACKAGES = ("transformers", "torch")
+"""The Python packages of the tools, whose versions the manifest tells; gguf is llama.cpp's own."""
 
 _PERPLEXITY = re.compile(r"Final estimate: PPL = (\d+(?:\.\d+)?)")
 
