@@ -15,6 +15,7 @@ from quant_llm.errors import QuantLlmError
 COMMANDS = (
     "quant_llm_tools.agencies",
     "quant_llm_tools.lock.command",
+    "quant_llm_tools.quantise.command",
     "quant_llm_tools.plan.command",
     "quant_llm_tools.prices.command",
     "quant_llm_tools.preflight.command",

@@ -246,6 +246,11 @@ class QuantiseConfig(_Frozen):
     """Hours after which the job is stopped. Default: 24."""
 
     @property
+    def engine(self) -> Engine:
+        """The engine whose files the unquantised weights are: safetensors, configuration, tokenizer."""
+        return "vllm"
+
+    @property
     def artifact(self) -> Artifact:
         """How the unquantised weights lie in S3: as files, which is how the job is given them."""
         return "s3-prefix"

@@ -95,7 +95,7 @@ def test_a_missing_property_is_named(name: str) -> None:
     [
         (
             {"Sha": "1"},
-            r"property 'Sha' is not known; known are Bucket, Commit, Files, Key, Repository, TokenS",
+            r"property 'Sha' is not known; known are Bucket, Commit, Files, Key, Repository, SourceP",
         ),
         ({"Bucket": ""}, "Bucket must be a text that is not empty, got ''"),
         ({"TokenSecretArn": ""}, "TokenSecretArn must be a text"),

@@ -37,7 +37,7 @@ class AwsCloud:
     def connect(cls, environment: DeploymentEnvironment) -> AwsCloud:
         """With the credentials that boto3 finds; nothing is asked yet."""
         session = boto3.Session(region_name=environment.region)
-        with _explained(f"can't reach AWS in {environment.region}"):
+        with explained(f"can't reach AWS in {environment.region}"):
             return cls(
                 environment,
                 session.client("cloudformation"),
@@ -50,7 +50,7 @@ class AwsCloud:
 
         QuantLlmError when the credentials lead to another account's stack of this name.
         """
-        with _explained(f"can't find the stack {stack!r}"):
+        with explained(f"can't find the stack {stack!r}"):
             try:
                 (found,) = self.cloudformation.describe_stacks(StackName=stack)["Stacks"]
             except ClientError as error:
@@ -76,7 +76,7 @@ class AwsCloud:
         pages = self.s3.get_paginator("list_object_versions").paginate(
             Bucket=bucket, Prefix=f"{ARTIFACT_PREFIX}/"
         )
-        with _explained(f"can't list s3://{bucket}/{ARTIFACT_PREFIX}/"):
+        with explained(f"can't list s3://{bucket}/{ARTIFACT_PREFIX}/"):
             for page in pages:
                 for version in page.get("Versions", []):
                     yield ObjectVersion(
@@ -87,7 +87,7 @@ class AwsCloud:
 
     def delete(self, bucket: str, versions: Sequence[ObjectVersion]) -> None:
         """Delete versions for good; QuantLlmError names the first that S3 keeps."""
-        with _explained(f"can't delete objects of {bucket}"):
+        with explained(f"can't delete objects of {bucket}"):
             for start in range(0, len(versions), DELETE_AT_ONCE):
                 answer = self.s3.delete_objects(
                     Bucket=bucket,
@@ -110,7 +110,7 @@ class AwsCloud:
 
         While an endpoint is updated that is the data of the configuration it has and of the one it gets.
         """
-        with _explained("can't find out what the endpoints serve"):
+        with explained("can't find out what the endpoints serve"):
             pages = self.sagemaker.get_paginator("list_endpoints").paginate()
             names = [endpoint["EndpointName"] for page in pages for endpoint in page["Endpoints"]]
             return {name: self._data_of_endpoint(name) for name in names}
@@ -161,7 +161,8 @@ class AwsCloud:
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def explained(what: str) -> Iterator[None]:
+    """Turn what AWS refuses into a QuantLlmError that begins with `what`."""
     try:
         yield
     except ClientError as error:

@@ -14,6 +14,8 @@ from quant_llm.agency import (
     AgencyLock,
     ModelConfig,
     ModelLock,
+    QuantiseConfig,
+    QuantiseLock,
     display_name,
     load_agency,
     lock_path,
@@ -24,7 +26,9 @@ from quant_llm_tools.lock.hub import HubRepository, ModelRepository
 from quant_llm_tools.lock.resolve import lock_model
 
 Progress = Callable[[str], None]
-OpenRepository = Callable[[AgencyConfig, ModelConfig, Progress], AbstractContextManager[ModelRepository]]
+OpenRepository = Callable[
+    [AgencyConfig, ModelConfig | QuantiseConfig, Progress], AbstractContextManager[ModelRepository]
+]
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class AgencyOutcome:
     changed: bool = False
 
 
-def open_hub(agency: AgencyConfig, model: ModelConfig, notice: Progress) -> HubRepository:
+def open_hub(agency: AgencyConfig, model: ModelConfig | QuantiseConfig, notice: Progress) -> HubRepository:
     """The model's repository at the hub that HF_ENDPOINT names."""
     return HubRepository(
         model.source.hub,
@@ -90,13 +94,17 @@ def _lock_agency(
     errors: list[str] = []
     try:
         config = load_agency(path)
-        if only is not None and only not in (model.name for model in config.models):
+        names = {model.name for model in config.models} | {recipe.name for recipe in config.quantise}
+        if only is not None and only not in names:
             return None
-        before = _read_lock(lock_path(path), needed=only is not None)
+        lock = _read_lock(lock_path(path), needed=only is not None or bool(config.quantise))
+        before = lock.models
     except QuantLlmError as error:
         return AgencyOutcome(file, lock_file, errors=tuple(str(error).splitlines()))
     after: dict[str, ModelLock] = {}
     for index, model in enumerate(config.models):
+        if model.source.quantised is not None:
+            continue
         if only not in (None, model.name):
             if model.name in before:
                 after[model.name] = before[model.name]
@@ -108,11 +116,27 @@ def _lock_agency(
         except QuantLlmError as error:
             place = ("models", index, "source")
             errors.append(str(config.problem(place, f"model {model.name!r}: {error}")))
+    recipes: dict[str, QuantiseLock] = {}
+    for index, recipe in enumerate(config.quantise):
+        had = lock.quantise.get(recipe.name)
+        if only not in (None, recipe.name):
+            if had is not None:
+                recipes[recipe.name] = had
+            continue
+        tell = _prefixed(progress, f"{file}: {recipe.name}")
+        try:
+            with open_repository(config, recipe, tell) as repository:
+                source = lock_model(recipe, repository, tell)
+                recipes[recipe.name] = QuantiseLock(source=source, result=had.result if had else None)
+        except QuantLlmError as error:
+            errors.append(
+                str(config.problem(("quantise", index, "source"), f"recipe {recipe.name!r}: {error}"))
+            )
     if errors:
         return AgencyOutcome(file, lock_file, config.agency, before, errors=tuple(errors))
-    content = AgencyLock(agency=config.agency, models=after).to_json()
+    content = AgencyLock(agency=config.agency, models=after, quantise=recipes).to_json()
     try:
-        changed = _write(lock_path(path), content)
+        changed = write_lock(lock_path(path), content)
     except OSError as error:
         message = f"{lock_file}: can't be written: {error.strerror}"
         return AgencyOutcome(file, lock_file, config.agency, before, errors=(message,))
@@ -123,19 +147,20 @@ def _prefixed(progress: Progress, prefix: str) -> Progress:
     return lambda line: progress(f"{prefix}: {line}")
 
 
-def _read_lock(path: Path, *, needed: bool) -> Mapping[str, ModelLock]:
-    """The models in the lock so far; a damaged one is an error only if its entries are to be kept."""
+def _read_lock(path: Path, *, needed: bool) -> AgencyLock:
+    """The lock so far; a damaged one is an error only if entries of it are to be kept."""
+    nothing = AgencyLock(agency=path.name, models={})
     if not path.exists():
-        return {}
+        return nothing
     try:
-        return AgencyLock.read(path).models
+        return AgencyLock.read(path)
     except QuantLlmError:
         if needed:
             raise
-        return {}
+        return nothing
 
 
-def _write(path: Path, content: str) -> bool:
+def write_lock(path: Path, content: str) -> bool:
     """Replace the file as a whole if its content is another; whether it was."""
     data = content.encode()
     if path.exists() and path.read_bytes() == data:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from quant_llm.agency import LockedFile, ModelConfig, ModelLock, ModelShape, locked_source
+from quant_llm.agency import LockedFile, ModelLock, ModelShape, SourceConfig, locked_source
 from quant_llm.errors import QuantLlmError
 from quant_llm_tools.lock.gguf import read_gguf_header
 from quant_llm_tools.lock.hub import ModelRepository
@@ -21,7 +21,21 @@ ReadRange = Callable[[int, int], bytes]
 _Header = TypeVar("_Header")
 
 
-def lock_model(model: ModelConfig, repository: ModelRepository, progress: Callable[[str], None]) -> ModelLock:
+class Lockable(Protocol):
+    """What has a source at the hub, and an engine that says which files of it are the model."""
+
+    @property
+    def source(self) -> SourceConfig:
+        """The repository, revision and files."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """Whose files are taken."""
+        ...
+
+
+def lock_model(model: Lockable, repository: ModelRepository, progress: Callable[[str], None]) -> ModelLock:
     """Resolve a model's source at the hub; `progress` is told each step. QuantLlmError says what is wrong.
 
     Of the weights only the headers are read. Small files, for which the hub has no sha256, are read whole.
