@@ -12,6 +12,7 @@ from quant_llm_tools.local_aws.hosting_image import parse_dockerfile, read_image
 DOCKERFILE = r"""
 # syntax=docker/dockerfile:1
 ARG BASE_IMAGE=debian:12
+ARG GLOBAL=b1
 FROM ${BASE_IMAGE} AS build
 ENV ONLY_IN_BUILD=1
 ENTRYPOINT ["make"]
@@ -21,6 +22,8 @@ RUN echo one \
 
 FROM ${BASE_IMAGE}
 ARG VERSION=1.2
+ARG GLOBAL
+ENV COMMIT=${GLOBAL}
 ENV LLAMA_VERSION=$VERSION \
     GREETING="hello world" TAIL='a b'
 ENV LEGACY all the rest
@@ -35,6 +38,7 @@ def test_last_stage_alone_counts() -> None:
     image = parse_dockerfile(DOCKERFILE)
     assert image.entrypoint == ("python3", "-m", "quant_llm_serving", "llama.cpp")
     assert image.environment == {
+        "COMMIT": "b1",
         "LLAMA_VERSION": "1.2",
         "GREETING": "hello world",
         "TAIL": "a b",

@@ -47,8 +47,9 @@ def parse_dockerfile(text: str) -> ImageConfiguration:
         if instruction == "FROM":
             environment, entrypoint = {}, ()
         elif instruction == "ARG":
-            name, _, value = rest.partition("=")
-            arguments[name] = "".join(shlex.split(value))
+            name, given, value = rest.partition("=")
+            if given or name not in arguments:  # a name alone has the value from before the first FROM
+                arguments[name] = "".join(shlex.split(value))
         elif instruction == "ENV":
             environment |= _assignments(rest, {**arguments, **environment})
         elif instruction == "ENTRYPOINT":

@@ -29,6 +29,7 @@ from quant_llm_tools.local_aws import (
     hosting,
     images,
     price_list,
+    processing,
     scaling_targets,
     service_quotas,
     unknown_actions,
@@ -127,7 +128,7 @@ class LocalAws:
         stacks = Stacks(cloud, _resource_types(answers, runtime))
         step_functions = StepFunctions(cloud, runtime)
         seams = [*runtime.seams(), *events.seams(runtime), *codebuild.seams(cloud), *bucket_policy.seams()]
-        seams += scaling_targets.seams()
+        seams += [*scaling_targets.seams(), *processing.seams(cloud)]
         seams += [*service_quotas.seams(), *unknown_actions.seams(), *uploads.seams(), *budgets.seams()]
         # Roles may have AWS's managed policies, which moto knows but does not load by itself.
         seams.append((moto.iam.models, "load_iam_aws_managed_policies", lambda: True))
