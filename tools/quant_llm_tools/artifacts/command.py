@@ -162,8 +162,10 @@ def _locked_agencies(arguments: argparse.Namespace) -> list[tuple[AgencyConfig, 
     found: list[tuple[AgencyConfig, Mapping[str, ModelLock]]] = []
     for path in agency_files([agency_path(name) for name in arguments.agencies]):
         agency = load_agency(path)
-        locked(agency, path)
-        found.append((agency, AgencyLock.read(lock_path(path)).models))
+        served = locked(agency, path)
+        lock = AgencyLock.read(lock_path(path))
+        sources = {name: recipe.source for name, recipe in lock.quantise.items()}
+        found.append((agency, {**lock.models, **served, **sources}))
     return found
 
 
@@ -180,7 +182,8 @@ def _look(
         artifacts_of(cloud.versions(bucket)),
         bucket=bucket,
         locks=locks,
-        formats={model.name: model.artifact for model in agency.models},
+        formats={model.name: model.artifact for model in agency.models}
+        | {recipe.name: recipe.artifact for recipe in agency.quantise},
         served=cloud.served(),
         now=tools.now(),
         recent=timedelta(days=arguments.older_than),
