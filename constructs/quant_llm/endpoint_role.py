@@ -9,10 +9,14 @@ from aws_cdk import aws_kms as kms
 from quant_llm.acknowledge import acknowledge
 
 
-def grant_hosting(role: iam.Role, *log_group_names: str) -> None:
-    """What SageMaker does in the role's name for every endpoint: container logs and metrics.
+_STREAMS = "The streams of the endpoint's own log group; SageMaker names them after its instances."
 
-    `log_group_names` are those of the groups that it makes for the endpoint and its inference component.
+
+def grant_hosting(role: iam.Role, *log_group_names: str, streams: str = _STREAMS) -> None:
+    """What SageMaker does in the role's name for every endpoint and job: container logs and metrics.
+
+    `log_group_names` are those of the groups that it makes for the endpoint and its inference component;
+    `streams` says why all streams of a group are allowed.
     """
     stack = cdk.Stack.of(role)
     log_groups = [
@@ -40,7 +44,7 @@ def grant_hosting(role: iam.Role, *log_group_names: str) -> None:
             role,
             f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:logs:{stack.region}:{stack.account}"
             f":log-group:{name}:*]",
-            "The streams of the endpoint's own log group; SageMaker names them after its instances.",
+            streams,
         )
     role.add_to_policy(
         iam.PolicyStatement(

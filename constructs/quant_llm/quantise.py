@@ -44,9 +44,15 @@ class QuantiseJob(Construct):
             ),
         )
         repack.bucket.grant_quantise(self.role, recipe.name)
-        grant_hosting(self.role, PROCESSING_LOG_GROUP)
+        streams = "SageMaker has one log group for all processing jobs, and a stream by the name of each job."
+        grant_hosting(self.role, PROCESSING_LOG_GROUP, streams=streams)
         image.repository.grant_pull(self.role)
         stack = cdk.Stack.of(self)
-        outputs = {"Role": self.role.role_arn, "Image": image.uri, "Source": self.source.url}
+        outputs = {
+            "Role": self.role.role_arn,
+            "Image": image.uri,
+            "Source": self.source.url,
+            "Key": repack.bucket.key.key_arn,
+        }
         for what, value in outputs.items():
             cdk.CfnOutput(stack, quantise_output(recipe.name, what), value=value)

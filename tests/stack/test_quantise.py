@@ -141,7 +141,7 @@ def test_source_is_brought_as_files_and_its_image_is_built_for_the_method(templa
 
 def test_outputs_tell_the_command_what_it_needs(template: Template) -> None:
     outputs = template.to_json()["Outputs"]
-    assert {"QuantiseOwnQ4Role", "QuantiseOwnQ4Image", "QuantiseOwnQ4Source"} <= set(outputs)
+    assert {f"QuantiseOwnQ4{what}" for what in ("Role", "Image", "Source", "Key")} <= set(outputs)
 
 
 def test_model_of_a_result_is_copied_from_where_the_job_left_it(served: Template) -> None:

@@ -125,6 +125,7 @@ def _deploy(world: World) -> None:
         quantise_output("tiny-q8", "Role"): "arn:aws:iam::123456789012:role/job",
         quantise_output("tiny-q8", "Image"): f"{REPOSITORY}@{image.digest}",
         quantise_output("tiny-q8", "Source"): f"s3://{BUCKET}/{key}",
+        quantise_output("tiny-q8", "Key"): "arn:aws:kms:us-east-1:123456789012:key/of-the-bucket",
     }
     name = load_agency(world.agency).stack_name
     if name in [stack["StackName"] for stack in world.client("cloudformation").describe_stacks()["Stacks"]]:
@@ -201,6 +202,7 @@ def test_a_job_can_be_stopped_and_its_end_is_told(world: World, capsys: pytest.C
     described = world.client("sagemaker").describe_processing_job(ProcessingJobName=job)
     assert described["ProcessingJobStatus"] == "InProgress"
     assert described["NetworkConfig"] == {"EnableNetworkIsolation": True}
+    assert described["ProcessingOutputConfig"]["KmsKeyId"].endswith("key/of-the-bucket")
     world.client("sagemaker").stop_processing_job(ProcessingJobName=job)
     assert main(["quantise", str(world.agency), "--job", job]) == 1
     assert f"{job} is Stopped" in capsys.readouterr().err

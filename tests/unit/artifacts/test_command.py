@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from quant_llm.agency import AgencyLock, DeploymentEnvironment
+from quant_llm.agency import AgencyLock, DeploymentEnvironment, LockedSource, QuantiseLock
 from quant_llm.errors import QuantLlmError
 from quant_llm_tools.artifacts.command import Tools, list_artifacts, prune_artifacts, register
 from quant_llm_tools.artifacts.inventory import ObjectVersion
@@ -269,6 +269,33 @@ def test_a_model_that_only_the_lock_has_is_kept(world: World) -> None:
     world.cloud.objects.append(ObjectVersion(kept, "1", 1, NOW - timedelta(days=60)))
     assert world.run("prune", "--yes") == 0
     assert kept in {one.key for one in world.cloud.objects}
+
+
+def test_the_unquantised_weights_of_a_recipe_are_kept_as_files_alone(world: World) -> None:
+    file, recipe = Path("agencies/default.yaml"), "own"
+    text = """
+quantise:
+  - name: own
+    source: {hub: owner/whole}
+    method: gguf
+    type: Q4_K_M
+    instance_type: ml.m5.xlarge
+"""
+    file.write_text(file.read_text() + text)
+    source = MODEL_LOCK.model_copy(
+        update={"source": LockedSource(hub="owner/whole", revision="main", files=[])}
+    )
+    lock = AgencyLock.read(Path("agencies/default.lock.json"))
+    lock = lock.model_copy(update={"quantise": {recipe: QuantiseLock(source=source)}})
+    Path("agencies/default.lock.json").write_text(lock.to_json())
+    kept, gone = (f"models/{recipe}/{source.digest}/{end}" for end in ("files/weights", "model.tar.gz"))
+    made = "quantised/own/job/files/own.gguf"
+    for one in (kept, gone, made):
+        world.cloud.objects.append(ObjectVersion(one, "1", 1, NOW - timedelta(days=60)))
+    assert world.run("prune", "--yes") == 0
+    left = {one.key for one in world.cloud.objects}
+    assert {kept, made} <= left
+    assert gone not in left
 
 
 def test_a_refused_deletion_is_an_error(world: World) -> None:

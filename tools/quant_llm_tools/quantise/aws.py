@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Deployed:
-    """What the agency's stack has for a recipe. `source` is the URL of the unquantised weights."""
+    """What the agency's stack has for a recipe.
+
+    `source` is the URL of the unquantised weights, `key` the ARN of the key that the output is encrypted by.
+    """
 
     bucket: str
     role: str
     image: str
     source: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class JobCloud:
         with explained(f"can't read the stack {stack!r}"):
             (found,) = self.cloudformation.describe_stacks(StackName=stack)["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
-        keys = {what.lower(): quantise_output(recipe, what) for what in ("Role", "Image", "Source")}
+        keys = {what.lower(): quantise_output(recipe, what) for what in ("Role", "Image", "Source", "Key")}
         for key in keys.values():
             if key not in outputs:
                 raise QuantLlmError(

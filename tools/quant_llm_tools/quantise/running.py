@@ -139,6 +139,7 @@ def start(order: Order, cloud: JobCloud, now: datetime | None = None) -> str:
             },
             "ProcessingInputs": [_input(name, url) for name, url in inputs.items()],
             "ProcessingOutputConfig": {
+                "KmsKeyId": deployed.key,  # without it SageMaker takes AWS's own key for S3, not the bucket's
                 "Outputs": [
                     {
                         "OutputName": "output",
@@ -148,7 +149,7 @@ def start(order: Order, cloud: JobCloud, now: datetime | None = None) -> str:
                             "S3UploadMode": "EndOfJob",
                         },
                     }
-                ]
+                ],
             },
             "Tags": [
                 {"Key": key, "Value": value}
