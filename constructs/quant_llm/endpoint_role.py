@@ -8,7 +8,6 @@ from aws_cdk import aws_kms as kms
 
 from quant_llm.acknowledge import acknowledge
 
-
 _STREAMS = "The streams of the endpoint's own log group; SageMaker names them after its instances."
 
 

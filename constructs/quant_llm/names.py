@@ -54,7 +54,7 @@ def pascal_case(name: str) -> str:
 
 
 def quantise_output(recipe_name: str, what: str) -> str:
-    """The key of the output of a stack in which `quantllm quantise` finds a recipe's Role, Image, Source and Key.
+    """The stack's output in which `quantllm quantise` finds a recipe's Role, Image, Source or Key.
 
     >>> quantise_output("llama3-8b-q4", "Role")
     'QuantiseLlama38bQ4Role'
