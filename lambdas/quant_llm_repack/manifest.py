@@ -41,9 +41,12 @@ def manifest_json(request: ArtifactRequest, plan: Plan, *, tar_crc32: int | None
         {"path": member.file.path, "size": member.file.size, "sha256": member.file.sha256}
         for member in plan.members
     ]
+    source = {"repository": request.repository, "commit": request.commit}
+    if request.source_prefix is not None:
+        source["made_at"] = request.source_prefix  # not the repository's own files: a job made them of those
     manifest: dict[str, Any] = {
         "format": FORMAT,
-        "source": {"repository": request.repository, "commit": request.commit},
+        "source": source,
         "files": files,
     }
     if tar_crc32 is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -10,8 +11,11 @@ from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
 from quant_llm_repack.deadline import Deadline
+from quant_llm_repack.edges import Edges
 from quant_llm_repack.errors import MismatchError, RequestError, StoreError, StoreUnavailableError
 from quant_llm_repack.made import MadeFiles
+from quant_llm_repack.manifest import manifest_json
+from quant_llm_repack.plan import plan_of
 from quant_llm_repack.request import ArtifactRequest, SourceFile
 from tests.unit.repack.fake_s3 import client_error
 
@@ -88,6 +92,22 @@ def test_the_prefix_goes_through_the_template_and_back() -> None:
     asked = request(source_prefix="quantised/own/1/files/")
     assert ArtifactRequest.from_properties(asked.to_properties()) == asked
     assert "SourcePrefix" not in request().to_properties()
+
+
+def test_the_hub_is_not_asked_for_what_a_job_has_made() -> None:
+    bucket = Bucket()
+    edges = Edges(s3=lambda: cast("S3Client", bucket), environment={})
+    edges.hub(request(source_prefix="quantised/own/1/files/"), Deadline()).check([FILE])
+    assert bucket.asked == [("b", "quantised/own/1/files/own.gguf")]
+
+
+def test_the_manifest_says_that_the_files_are_not_the_repositorys_own() -> None:
+    def source(asked: ArtifactRequest) -> dict[str, str]:
+        found: dict[str, str] = json.loads(manifest_json(asked, plan_of(asked), tar_crc32=0))["source"]
+        return found
+
+    made_at = "quantised/own/1/files/"
+    assert source(request(source_prefix=made_at)) == {**source(request()), "made_at": made_at}
 
 
 @pytest.mark.parametrize("prefix", ["quantised/own", "/quantised/", "quantised/../models/", "a//"])
