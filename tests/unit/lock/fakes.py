@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from quant_llm.agency import AgencyConfig, ModelConfig
+from quant_llm.agency import AgencyConfig, ModelConfig, QuantiseConfig
 from quant_llm.errors import QuantLlmError
 from quant_llm_tools.lock.gguf import GgufArray, GgufHeader, GgufTensor, GgufValue
 from quant_llm_tools.lock.gguf_types import TENSOR_TYPES
@@ -62,7 +62,7 @@ class FakeHub:
         self.opened: list[str] = []
 
     def __call__(
-        self, agency: AgencyConfig, model: ModelConfig, notice: Callable[[str], None]
+        self, agency: AgencyConfig, model: ModelConfig | QuantiseConfig, notice: Callable[[str], None]
     ) -> FakeRepository:
         self.opened.append(model.source.hub)
         if model.source.hub not in self.repositories:

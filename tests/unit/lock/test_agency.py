@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quant_llm.agency import AgencyLock
+from quant_llm.agency import AgencyLock, QuantiseLock, QuantiseRecipe, QuantiseResult
 from quant_llm.errors import QuantLlmError
 from quant_llm_tools.lock.agency import check_agency, lock_agencies
 from tests.unit.lock.fakes import CONFIG, FakeHub, FakeRepository, safetensors_file
@@ -195,3 +195,36 @@ def test_check_without_lock_says_what_to_run(tmp_path: Path) -> None:
     (error,) = check_agency(write_agency(tmp_path, "moh", a="owner/one")).errors
     assert "there is no" in error
     assert "run `quantllm lock" in error
+
+
+def test_a_recipe_is_locked_as_its_source_and_keeps_its_result(tmp_path: Path, hub: FakeHub) -> None:
+    path = write_agency(tmp_path, "moh", a="owner/one")
+    recipe = """quantise:
+  - {name: own, source: {hub: owner/two}, method: exl2, bits: 4.0, instance_type: ml.g5.xlarge}
+"""
+    path.write_text(path.read_text() + recipe)
+    (outcome,) = lock_agencies([path], None, quiet, hub)
+    assert set(outcome.after) == {"a", "own"}
+    lock = read(path)
+    assert list(lock.models) == ["a"]
+    source = lock.quantise["own"].source
+    result = QuantiseResult(
+        prefix="quantised/own/job/files/",
+        source_digest=source.digest,
+        recipe=QuantiseRecipe(method="exl2", bits=4.0),
+        tools={},
+        files=source.files,
+        shape=source.shape,
+    )
+    made = {"own": QuantiseLock(source=source, result=result)}
+    path.with_suffix(".lock.json").write_text(lock.model_copy(update={"quantise": made}).to_json())
+    hub.opened.clear()
+    lock_agencies([path], "a", quiet, hub)
+    assert read(path).quantise == made
+    assert hub.opened == ["owner/one"]
+    lock_agencies([path], "own", quiet, hub)
+    assert read(path).quantise == made
+    assert check_agency(path).errors == ()
+    path.write_text(path.read_text().replace(recipe, ""))
+    (error,) = check_agency(path).errors
+    assert "has own too" in error

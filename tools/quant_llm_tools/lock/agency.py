@@ -12,6 +12,7 @@ from quant_llm.agency import (
     AgencyConfig,
     AgencyFileError,
     AgencyLock,
+    Location,
     ModelConfig,
     ModelLock,
     QuantiseConfig,
@@ -76,7 +77,9 @@ def check_agency(path: Path) -> AgencyOutcome:
     try:
         config = load_agency(path)
         models = locked(config, path)
-        surplus = AgencyLock.read(lock_path(path)).models.keys() - models.keys()
+        written = AgencyLock.read(lock_path(path))
+        recipes = {recipe.name for recipe in config.quantise}
+        surplus = (written.models.keys() - models.keys()) | (written.quantise.keys() - recipes)
         if surplus:
             names = ", ".join(sorted(surplus))
             message = f"{lock} has {names} too: run `quantllm lock {file}` and commit the lock"
@@ -94,53 +97,59 @@ def _lock_agency(
     errors: list[str] = []
     try:
         config = load_agency(path)
-        names = {model.name for model in config.models} | {recipe.name for recipe in config.quantise}
-        if only is not None and only not in names:
+        wanted = _to_lock(config)
+        if only is not None and only not in [one.name for _, one in wanted]:
             return None
         lock = _read_lock(lock_path(path), needed=only is not None or bool(config.quantise))
-        before = lock.models
     except QuantLlmError as error:
         return AgencyOutcome(file, lock_file, errors=tuple(str(error).splitlines()))
+    before = {**lock.models, **{name: recipe.source for name, recipe in lock.quantise.items()}}
     after: dict[str, ModelLock] = {}
-    for index, model in enumerate(config.models):
-        if model.source.quantised is not None:
+    for place, one in wanted:
+        if only not in (None, one.name):
+            if one.name in before:
+                after[one.name] = before[one.name]
             continue
-        if only not in (None, model.name):
-            if model.name in before:
-                after[model.name] = before[model.name]
-            continue
-        tell = _prefixed(progress, f"{file}: {model.name}")
+        tell = _prefixed(progress, f"{file}: {one.name}")
         try:
-            with open_repository(config, model, tell) as repository:
-                after[model.name] = lock_model(model, repository, tell)
+            with open_repository(config, one, tell) as repository:
+                after[one.name] = lock_model(one, repository, tell)
         except QuantLlmError as error:
-            place = ("models", index, "source")
-            errors.append(str(config.problem(place, f"model {model.name!r}: {error}")))
-    recipes: dict[str, QuantiseLock] = {}
-    for index, recipe in enumerate(config.quantise):
-        had = lock.quantise.get(recipe.name)
-        if only not in (None, recipe.name):
-            if had is not None:
-                recipes[recipe.name] = had
-            continue
-        tell = _prefixed(progress, f"{file}: {recipe.name}")
-        try:
-            with open_repository(config, recipe, tell) as repository:
-                source = lock_model(recipe, repository, tell)
-                recipes[recipe.name] = QuantiseLock(source=source, result=had.result if had else None)
-        except QuantLlmError as error:
-            errors.append(
-                str(config.problem(("quantise", index, "source"), f"recipe {recipe.name!r}: {error}"))
-            )
+            what = "model" if isinstance(one, ModelConfig) else "recipe"
+            errors.append(str(config.problem((*place, "source"), f"{what} {one.name!r}: {error}")))
     if errors:
         return AgencyOutcome(file, lock_file, config.agency, before, errors=tuple(errors))
-    content = AgencyLock(agency=config.agency, models=after, quantise=recipes).to_json()
+    content = _content(config, lock, after).to_json()
     try:
         changed = write_lock(lock_path(path), content)
     except OSError as error:
         message = f"{lock_file}: can't be written: {error.strerror}"
         return AgencyOutcome(file, lock_file, config.agency, before, errors=(message,))
     return AgencyOutcome(file, lock_file, config.agency, before, after, changed=changed)
+
+
+def _to_lock(config: AgencyConfig) -> list[tuple[Location, ModelConfig | QuantiseConfig]]:
+    """What has a source of its own at the hub, with its place in the file."""
+    found: list[tuple[Location, ModelConfig | QuantiseConfig]] = [
+        (("models", index), model)
+        for index, model in enumerate(config.models)
+        if model.source.quantised is None
+    ]
+    found += [(("quantise", index), recipe) for index, recipe in enumerate(config.quantise)]
+    return found
+
+
+def _content(config: AgencyConfig, before: AgencyLock, after: Mapping[str, ModelLock]) -> AgencyLock:
+    """The new lock: results of recipes stay, and are refused by synth if they are of another source."""
+    recipes: dict[str, QuantiseLock] = {}
+    for recipe in config.quantise:
+        if recipe.name in after:
+            had = before.quantise.get(recipe.name)
+            recipes[recipe.name] = QuantiseLock(
+                source=after[recipe.name], result=None if had is None else had.result
+            )
+    models = {name: lock for name, lock in after.items() if name not in recipes}
+    return AgencyLock(agency=config.agency, models=models, quantise=recipes)
 
 
 def _prefixed(progress: Progress, prefix: str) -> Progress:
