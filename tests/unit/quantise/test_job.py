@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -143,20 +144,43 @@ def test_without_texts_there_are_two_steps() -> None:
     assert names == ["convert", "quantise"]
 
 
-def entrypoint(bench: Bench) -> subprocess.CompletedProcess[str]:
+def environment_of(bench: Bench) -> dict[str, str]:
     package = str(Path(quant_llm_quantise.__file__).parents[1])
+    return {
+        **os.environ,
+        **bench.environment,
+        "QUANTISE_ROOT": str(bench.layout.root),
+        "PYTHONPATH": package,
+    }
+
+
+def entrypoint(bench: Bench) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "quant_llm_quantise"],
-        env={
-            **os.environ,
-            **bench.environment,
-            "QUANTISE_ROOT": str(bench.layout.root),
-            "PYTHONPATH": package,
-        },
+        env=environment_of(bench),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_a_stopped_job_takes_its_tool_along(bench: Bench) -> None:
+    bench.ask(request())
+    note = bench.programs / "pid"
+    bench.write_tool(
+        "convert_hf_to_gguf.py", f'echo $$ >"{note}.new"; mv "{note}.new" "{note}"; exec sleep 60'
+    )
+    job = subprocess.Popen(
+        [sys.executable, "-m", "quant_llm_quantise"], env=environment_of(bench), stdout=subprocess.PIPE
+    )
+    with job:
+        deadline = time.monotonic() + 20
+        while not note.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        job.terminate()
+        assert job.wait(20) == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
 
 
 def test_the_entrypoint_tells_its_steps_as_json_lines(bench: Bench) -> None:
