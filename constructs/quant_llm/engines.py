@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quant_llm.agency import ModelConfig, ModelLock
+from quant_llm.agency import VLLM_LORA_RANKS, ModelConfig, ModelLock, adapter_path
 from quant_llm.catalogue import MEMORY_SHARE, TIMEOUT_BOUNDS, Placement, published_image
 from quant_llm.paths import CONTAINER
 from quant_llm_quantise.request import METHODS
@@ -86,7 +86,16 @@ def _llama_cpp(model: ModelConfig, lock: ModelLock, placement: Placement) -> dic
         names.N_GPU_LAYERS: "999",
         "LLAMA_ARG_CTX_SIZE": str(model.context_length * model.concurrency),
         "LLAMA_ARG_N_PARALLEL": str(model.concurrency),
+        **_adapters(model),
     }
+
+
+def _adapters(model: ModelConfig) -> dict[str, str]:
+    """The adapters by the names that requests have for them, and the agency's name for the model without."""
+    if not model.adapters:
+        return {}
+    files = [f"{adapter.name}={adapter_path(adapter.name)}" for adapter in model.adapters]
+    return {names.SERVING_LORA: ",".join(files), "LLAMA_ARG_ALIAS": model.name}
 
 
 def _exllamav2(model: ModelConfig, lock: ModelLock, placement: Placement) -> dict[str, str]:
@@ -109,7 +118,6 @@ def _vllm(model: ModelConfig, lock: ModelLock, placement: Placement) -> dict[str
     answer, or a piece of a stream, after 2 minutes (chunked_read_timeout in its ConfigManager.java), which is
     too soon where SageMaker waits for longer than one.
     """
-    del lock
     patience = {"SERVING_CHUNKED_READ_TIMEOUT": str(ASYNC_SECONDS)} if model.is_async else {}
     return {
         **patience,
@@ -120,6 +128,24 @@ def _vllm(model: ModelConfig, lock: ModelLock, placement: Placement) -> dict[str
         "OPTION_MAX_ROLLING_BATCH_SIZE": str(model.concurrency),
         "OPTION_GPU_MEMORY_UTILIZATION": f"{MEMORY_SHARE:.2f}",
         "OPTION_MODEL_LOADING_TIMEOUT": str(TIMEOUT_BOUNDS[1]),
+        **_lmi_adapters(model, lock),
+    }
+
+
+def _lmi_adapters(model: ModelConfig, lock: ModelLock) -> dict[str, str]:
+    """LMI registers each folder under `adapters/` by its name (ModelInfo.java of djl-serving 0.36).
+
+    All of them stay on the GPU, as with llama.cpp: by itself LMI keeps 4 there. The rank is one that vLLM
+    takes (MaxLoRARanks in its config/lora.py).
+    """
+    if not model.adapters:
+        return {}
+    rank = max(adapter.shape.rank for adapter in lock.adapters.values())
+    return {
+        "OPTION_ENABLE_LORA": "true",
+        "OPTION_MAX_LORAS": str(len(model.adapters)),
+        "OPTION_MAX_LORA_RANK": str(min(each for each in VLLM_LORA_RANKS if each >= rank)),
+        "OPTION_SERVED_MODEL_NAME": model.name,
     }
 
 

@@ -8,10 +8,10 @@ import aws_cdk as cdk
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from quant_llm.agency import Artifact, ModelLock, SourceConfig
+from quant_llm.agency import AdapterLock, Artifact, LockedFile, ModelLock, SourceConfig
 from quant_llm.names import S3_PREFIX, artifact_key
 from quant_llm.repack import Repack
-from quant_llm_repack.request import ArtifactRequest, SourceFile
+from quant_llm_repack.request import ArtifactRequest, Origin, SourceFile
 
 
 class Wanted(Protocol):
@@ -25,6 +25,11 @@ class Wanted(Protocol):
     @property
     def source(self) -> SourceConfig:
         """Where the weights come from."""
+        ...
+
+    @property
+    def token_secret(self) -> str | None:
+        """The secret with the hub's token."""
         ...
 
     @property
@@ -57,8 +62,8 @@ class ModelArtifact(Construct):
         self.key = artifact_key(model.name, lock.digest, model.artifact)
         function = repack.handler.function
         token_secret_arn = None
-        if model.source.token_secret is not None:
-            secret = secretsmanager.Secret.from_secret_name_v2(self, "Token", model.source.token_secret)
+        if model.token_secret is not None:
+            secret = secretsmanager.Secret.from_secret_name_v2(self, "Token", model.token_secret)
             secret.grant_read(repack.handler.role)
             token_secret_arn = secret.secret_arn
         if model.source.quantised is not None:
@@ -66,8 +71,13 @@ class ModelArtifact(Construct):
         request = ArtifactRequest(
             repository=model.source.hub,
             commit=lock.commit,
-            files=tuple(
-                SourceFile(path=file.path, size=file.size, sha256=file.sha256) for file in lock.files
+            files=(
+                *(SourceFile(path=file.path, size=file.size, sha256=file.sha256) for file in lock.files),
+                *(
+                    _adapter_file(name, one, file)
+                    for name, one in lock.adapters.items()
+                    for file in one.files
+                ),
             ),
             bucket=self.bucket.bucket.bucket_name,
             key=self.key,
@@ -101,3 +111,12 @@ class ModelArtifact(Construct):
     def url(self) -> str:
         """`s3://…/model.tar.gz` or `s3://…/files/`, known at synth up to the bucket's generated name."""
         return self.bucket.bucket.s3_url_for_object(self.key)
+
+
+def _adapter_file(name: str, adapter: AdapterLock, file: LockedFile) -> SourceFile:
+    return SourceFile(
+        path=adapter.artifact_path(name, file),
+        size=file.size,
+        sha256=file.sha256,
+        origin=Origin(repository=adapter.source.hub, commit=adapter.commit, path=file.path),
+    )

@@ -27,7 +27,7 @@ from quant_llm_repack.hub_answers import (
     refusal,
     retry_after,
 )
-from quant_llm_repack.request import ArtifactRequest, SourceFile
+from quant_llm_repack.request import ArtifactRequest, Origin, SourceFile
 from quant_llm_repack.tries import TransientProblem, Tries
 from quant_llm_repack.verify import require_sha256
 
@@ -74,7 +74,10 @@ class HubRepository:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read the request's repository at its commit from the hub at `endpoint`."""
+        """Read the request's repository at its commit from the hub at `endpoint`.
+
+        Files with an origin of their own are read from there, with the same token.
+        """
         self._repository = request.repository
         self._commit = request.commit
         self._endpoint = endpoint.rstrip("/")
@@ -183,7 +186,8 @@ class HubRepository:
         known = self._locations.get(file.path)
         if known and self._clock() - known.found_at < LOCATION_SECONDS:
             return known
-        address = f"{self._endpoint}/{self._repository}/resolve/{self._commit}/{quote(file.path)}"
+        origin = self._origin(file)
+        address = f"{self._endpoint}/{origin.repository}/resolve/{origin.commit}/{quote(origin.path)}"
         response, url = self._request("HEAD", address, {})
         if response.status != 200 and response.status not in _REDIRECTS:
             self._refuse(response, file)
@@ -235,7 +239,7 @@ class HubRepository:
             response.status,
             response.headers,
             what=self._name(file),
-            repository=self._repository,
+            repository=self._origin(file).repository,
             has_token=self._token is not None,
         )
 
@@ -243,7 +247,11 @@ class HubRepository:
         return Tries(self._name(file), deadline=self._deadline, sleep=self._sleep)
 
     def _name(self, file: SourceFile) -> str:
-        return f"{file.path} of {self._repository} at commit {self._commit[:12]}"
+        origin = self._origin(file)
+        return f"{origin.path} of {origin.repository} at commit {origin.commit[:12]}"
+
+    def _origin(self, file: SourceFile) -> Origin:
+        return file.origin or Origin(repository=self._repository, commit=self._commit, path=file.path)
 
 
 def _transient(response: urllib3.BaseHTTPResponse) -> TransientProblem:

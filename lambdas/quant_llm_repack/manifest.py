@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from quant_llm_repack.plan import Plan, PlannedObject
@@ -38,7 +39,12 @@ def manifest_json(request: ArtifactRequest, plan: Plan, *, tar_crc32: int | None
     `offset` is that of its first byte in the tar. Without, each file is an object by its path.
     """
     files: list[dict[str, Any]] = [
-        {"path": member.file.path, "size": member.file.size, "sha256": member.file.sha256}
+        {
+            "path": member.file.path,
+            "size": member.file.size,
+            "sha256": member.file.sha256,
+            **({} if member.file.origin is None else {"source": asdict(member.file.origin)}),
+        }
         for member in plan.members
     ]
     source = {"repository": request.repository, "commit": request.commit}

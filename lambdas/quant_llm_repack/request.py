@@ -23,12 +23,30 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a file that is not of the artifact's own repository comes from, such as an adapter's."""
+
+    repository: str
+    commit: str
+    path: str
+
+    def __post_init__(self) -> None:
+        """RequestError for what can't be a repository, a commit or a path in one."""
+        _check_commit(self.repository, self.commit)
+        _check_path(self.path)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SourceFile:
-    """One file of the model: its path in the repository and the artifact, its bytes, their sha256 in hex."""
+    """One file of the model: its path in the repository and the artifact, its bytes, their sha256 in hex.
+
+    With `origin` it is another repository's, and `path` its path in the artifact alone.
+    """
 
     path: str
     size: int
     sha256: str
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         """RequestError when the path could leave the model directory, or size or hash are no such thing."""
@@ -45,7 +63,7 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactRequest:
-    """One artifact: files of one commit of a hub repository, to be had from `bucket`.
+    """One artifact: files of one commit of a hub repository, and of others, to be had from `bucket`.
 
     `key` is that of the archive. One that ends in a slash is a prefix: each file is an object under it, by
     its path. `files` are in order of path, which is their order in the archive. `token_secret_arn` names the
@@ -68,10 +86,7 @@ class ArtifactRequest:
             raise RequestError(f"{self.repository}: an artifact needs at least one file")
         object.__setattr__(self, "files", tuple(sorted(self.files, key=lambda file: file.path)))
         _check_clashes(file.path for file in self.files)
-        if not re.fullmatch(r"(?!\.)[A-Za-z0-9._-]+(/(?!\.)[A-Za-z0-9._-]+)?", self.repository):
-            raise RequestError(f"Repository must be 'owner/name', got {self.repository!r}")
-        if not re.fullmatch(r"[0-9a-f]{40}", self.commit):
-            raise RequestError(f"Commit must be 40 lower-case hex digits, got {self.commit!r}")
+        _check_commit(self.repository, self.commit)
         segments = self.key.removesuffix("/").split("/")
         if "" in segments or len(segments) < 2 or segments[-1].endswith("manifest.json"):
             raise RequestError(
@@ -121,9 +136,7 @@ class ArtifactRequest:
         properties: dict[str, Any] = {
             "Repository": self.repository,
             "Commit": self.commit,
-            "Files": [
-                {"Path": file.path, "Size": str(file.size), "Sha256": file.sha256} for file in self.files
-            ],
+            "Files": [_file_properties(file) for file in self.files],
             "Bucket": self.bucket,
             "Key": self.key,
         }
@@ -170,12 +183,45 @@ def _text(properties: Mapping[str, Any], name: str) -> str:
 
 
 def _file(index: int, properties: Any) -> SourceFile:
-    if not isinstance(properties, dict) or set(properties) != {"Path", "Size", "Sha256"}:
+    if not isinstance(properties, dict) or set(properties) - {"Origin"} != {"Path", "Size", "Sha256"}:
         raise RequestError(f"Files[{index}] must have Path, Size and Sha256, got {properties!r}")
     size = str(properties["Size"])
     if not re.fullmatch(r"[0-9]+", size):
         raise RequestError(f"Files[{index}].Size must be a whole number of bytes, got {properties['Size']!r}")
-    return SourceFile(path=_text(properties, "Path"), size=int(size), sha256=str(properties["Sha256"]))
+    return SourceFile(
+        path=_text(properties, "Path"),
+        size=int(size),
+        sha256=str(properties["Sha256"]),
+        origin=_origin(index, properties["Origin"]) if "Origin" in properties else None,
+    )
+
+
+def _origin(index: int, properties: Any) -> Origin:
+    if not isinstance(properties, dict) or set(properties) != {"Repository", "Commit", "Path"}:
+        raise RequestError(f"Files[{index}].Origin must have Repository, Commit and Path, got {properties!r}")
+    return Origin(
+        repository=_text(properties, "Repository"),
+        commit=_text(properties, "Commit"),
+        path=_text(properties, "Path"),
+    )
+
+
+def _file_properties(file: SourceFile) -> dict[str, Any]:
+    properties: dict[str, Any] = {"Path": file.path, "Size": str(file.size), "Sha256": file.sha256}
+    if file.origin is not None:
+        properties["Origin"] = {
+            "Repository": file.origin.repository,
+            "Commit": file.origin.commit,
+            "Path": file.origin.path,
+        }
+    return properties
+
+
+def _check_commit(repository: str, commit: str) -> None:
+    if not re.fullmatch(r"(?!\.)[A-Za-z0-9._-]+(/(?!\.)[A-Za-z0-9._-]+)?", repository):
+        raise RequestError(f"Repository must be 'owner/name', got {repository!r}")
+    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+        raise RequestError(f"Commit must be 40 lower-case hex digits, got {commit!r}")
 
 
 def _check_path(path: str) -> None:

@@ -26,13 +26,13 @@ def write_gguf(path: Path, *, values: int = 64, alignment: int | None = None, to
     return path
 
 
-def write_lora(path: Path, *, width: int, rank: int = 4) -> Path:
+def write_lora(path: Path, *, width: int, rank: int = 4, seed: int = 0) -> Path:
     """A LoRA adapter for a Llama of `width`: it turns the first layer's queries about, so answers change."""
     writer = GGUFWriter(path, "llama")
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", float(rank))
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     a = random.normal(size=(rank, width)).astype(np.float32)
     b = random.normal(size=(width, rank)).astype(np.float32)
     writer.add_tensor("blk.0.attn_output.weight.lora_a", a)

@@ -186,6 +186,59 @@ def test_adapters_and_a_draft_model_beside_the_model_are_used(tmp_path: Path) ->
     assert plain["timings"]["draft_n_accepted"] == plain["timings"]["draft_n"] > 0
 
 
+def test_each_request_is_answered_by_the_adapter_that_it_names(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "base.gguf").symlink_to(process.smollm2())
+    write_lora(model / "one.gguf", width=576)
+    write_lora(model / "two.gguf", width=576, seed=1)
+    variables = {
+        "SM_MODEL_DIR": str(model),
+        "MODEL": "base.gguf",
+        "SERVING_LORA": "one=one.gguf,two=two.gguf",
+        "LLAMA_ARG_N_PARALLEL": "1",  # each request takes the slot of the one before
+    }
+    container = process.llama_cpp(tmp_path, variables)
+    try:
+        container.until_healthy()
+        _, listed = container.request("GET", "/v1/models")
+        assert [entry["id"] for entry in listed["data"]] == ["base", "one", "two"]
+
+        def text(name: str, **more: object) -> str:
+            status, answer = container.invoke({**SENTENCE, "model": name, **more})
+            assert status == 200
+            found: str = answer["choices"][0]["text"]
+            return found
+
+        alone = {name: text(name, cache_prompt=False) for name in ("base", "one", "two")}
+        assert alone["base"].startswith(" Paris")
+        assert len(set(alone.values())) == 3
+        for name in ("one", "base", "two", "base", "one", "two", "one"):
+            assert text(name) == alone[name], name
+        # What the base model made of a prompt is not taken for the adapter's when the prompt comes back.
+        story = {"prompt": "Once upon a time there was a king who had three daughters. " * 8}
+        fresh = text("one", **story, cache_prompt=False)
+        text("base", **story)
+        assert text("one", **story) == fresh
+        text("base", **story)
+        text("one", prompt="The sea was calm, and nobody knew where the ships had gone. " * 8)
+        assert text("one", **story) == fresh
+        chats = [container.invoke({**QUESTION, "model": name})[1]["choices"] for name in ("base", "one")]
+        assert chats[0][0]["message"]["content"] == ANSWER
+        assert chats[1][0]["message"]["content"] != ANSWER
+        responses = [
+            container.request("POST", "/v1/responses", {"input": "What is the capital of France?", **asked})[
+                1
+            ]
+            for asked in (
+                {"temperature": 0, "max_output_tokens": 16, "model": name} for name in ("base", "one")
+            )
+        ]
+        assert responses[0]["output"][0]["content"] != responses[1]["output"][0]["content"]
+    finally:
+        container.kill()
+
+
 def test_a_model_can_embed(tmp_path: Path) -> None:
     container = process.llama_cpp(tmp_path, {"LLAMA_ARG_EMBEDDINGS": "1", "LLAMA_ARG_POOLING": "mean"})
     try:

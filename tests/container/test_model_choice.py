@@ -110,6 +110,25 @@ def test_files_beside_the_model_are_named_relative_to_it(start: Run, model: Path
     assert answer["options"]["LLAMA_ARG_SPEC_DRAFT_MODEL"] == str(adapters[0])
 
 
+def test_a_request_names_its_adapter(start: Run, model: Path) -> None:
+    for name in ("law", "tax"):
+        write_gguf(model.parent / "adapters" / f"{name}.gguf")
+    container = start(MODEL="m.gguf", SERVING_LORA="law=adapters/law.gguf,tax=adapters/tax.gguf")
+    container.until_healthy()
+    _, answer = container.request("GET", "/v1/models")
+    assert [(entry["id"], entry["parent"]) for entry in answer["data"]] == [("law", "m"), ("tax", "m")]
+    assert answer["options"]["LLAMA_ARG_CACHE_RAM"] == "0"
+    for count in (1, 2):  # the answer to two is not put together from a stream
+        _, answer = container.invoke({"prompt": "x", "max_tokens": 1, "n": count, "model": "tax"})
+        assert answer["received"]["lora"] == [{"id": 0, "scale": 0}, {"id": 1, "scale": 1}]
+    _, answer = container.invoke({"prompt": "x", "max_tokens": 1, "stream": True, "model": "law"})
+    assert '"lora": [{"id": 0, "scale": 1.0}, {"id": 1, "scale": 0.0}]' in str(answer)
+    status, answer = container.invoke({"prompt": "x", "model": "laws"})
+    assert status == 404
+    assert answer["error"]["message"].endswith("expected one of m, law, tax")
+    assert answer["error"]["param"] == "model"
+
+
 def test_a_model_with_a_large_vocabulary_is_refused_within_a_second(start: Run, model: Path) -> None:
     write_gguf(model, tokens=256_000)
     model.write_bytes(model.read_bytes()[:-40])

@@ -15,6 +15,7 @@ import pytest
 
 from quant_llm.paths import ROOT
 from quant_llm_tools.demo import clients, tool_environment
+from quant_llm_tools.local_aws.hub.server import HubServer
 from quant_llm_tools.local_aws.server import LocalAws
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -97,10 +98,10 @@ class Platform:
 
 
 @contextmanager
-def bootstrapped(directory: Path) -> Iterator[Platform]:
+def bootstrapped(directory: Path, hub: HubServer | None = None) -> Iterator[Platform]:
     """An account in which nothing is deployed yet; what the tools write goes below `directory`."""
     (directory / "agencies").mkdir()
-    with LocalAws() as aws:
+    with LocalAws(hub=hub) as aws:
         platform = Platform(aws, directory)
         bootstrap = platform.run(
             "cdk", "bootstrap", f"aws://{ACCOUNT}/{REGION}", "--output", str(directory / "cdk.out")

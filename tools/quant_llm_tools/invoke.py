@@ -37,6 +37,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     what.add_argument("prompt", metavar="PROMPT", nargs="?", help="the user's message")
     what.add_argument("--body", metavar="FILE", help="a JSON request body, or - to read it from stdin")
     parser.add_argument("--system", metavar="TEXT", help="the system message, with PROMPT")
+    parser.add_argument("--adapter", metavar="NAME", help="the model's adapter that answers, with PROMPT")
     parser.add_argument("--max-tokens", metavar="N", type=int, help="at most this many tokens, with PROMPT")
     parser.add_argument("--region", help="the endpoint's region (default: that of the AWS profile)")
     parser.add_argument(
@@ -91,6 +92,8 @@ def request_body(arguments: argparse.Namespace) -> Json:
     else:
         system = [] if arguments.system is None else [{"role": "system", "content": arguments.system}]
         body = {"messages": [*system, {"role": "user", "content": arguments.prompt}]}
+        if arguments.adapter is not None:
+            body["model"] = arguments.adapter
         if arguments.max_tokens is not None:
             body["max_tokens"] = arguments.max_tokens
     return {**body, "stream": True} if arguments.stream else body

@@ -6,6 +6,7 @@ from quant_llm.agency.config import (
     DEFAULT_P90_LATENCY_SECONDS,
     RESERVED_ENVIRONMENT,
     RESERVED_ENVIRONMENT_PREFIX,
+    AdapterConfig,
     AgencyConfig,
     AlarmsConfig,
     Artifact,
@@ -32,6 +33,9 @@ from quant_llm.agency.files import (
     read_agency,
 )
 from quant_llm.agency.lock import (
+    VLLM_LORA_RANKS,
+    AdapterLock,
+    AdapterShape,
     AgencyLock,
     LockedFile,
     LockedSource,
@@ -40,6 +44,7 @@ from quant_llm.agency.lock import (
     QuantiseLock,
     QuantiseRecipe,
     QuantiseResult,
+    adapter_path,
 )
 from quant_llm.agency.locked import current_locks, lock_path, locked, locked_recipes, locked_source, recipe_of
 from quant_llm.agency.problems import AgencyFileError, Location, Problem
@@ -51,6 +56,10 @@ __all__ = [
     "DEFAULT_P90_LATENCY_SECONDS",
     "RESERVED_ENVIRONMENT",
     "RESERVED_ENVIRONMENT_PREFIX",
+    "VLLM_LORA_RANKS",
+    "AdapterConfig",
+    "AdapterLock",
+    "AdapterShape",
     "AgencyConfig",
     "AgencyFile",
     "AgencyFileError",
@@ -79,6 +88,7 @@ __all__ = [
     "ScalingConfig",
     "ScheduleConfig",
     "SourceConfig",
+    "adapter_path",
     "check_together",
     "current_locks",
     "display_name",

@@ -38,6 +38,9 @@ from quant_llm.agency.schedule import check_cron, check_time_zone
 TARGET_SHARE = 0.75
 """Share of `concurrency` that scaling aims at by default: room for the minutes that a new instance takes."""
 
+MAX_ADAPTERS = 16
+"""Adapters of one model: each is loaded when the container starts, and stays."""
+
 MAX_TAGS = 40
 """AWS takes 50 tags a resource; the rest is left to the stack and to deployment tools."""
 
@@ -251,9 +254,26 @@ class QuantiseConfig(_Frozen):
         return "vllm"
 
     @property
+    def token_secret(self) -> str | None:
+        """The secret with the hub's token for the unquantised weights."""
+        return self.source.token_secret
+
+    @property
     def artifact(self) -> Artifact:
         """How the unquantised weights lie in S3: as files, which is how the job is given them."""
         return "s3-prefix"
+
+
+class AdapterConfig(_Frozen):
+    """A LoRA adapter of a model, which a request chooses by its name in the field `model`."""
+
+    name: Annotated[Name, Field(max_length=63)]
+    """What requests call it, and part of its file's name: never change it."""
+
+    source: SourceConfig
+    """Where the adapter comes from: for llama.cpp a GGUF of the type adapter, for vllm PEFT's
+    adapter_config.json and adapter_model.safetensors. `files` must match one adapter; the default takes the
+    repository's only one. A `token_secret` must be the same for the model and all of its adapters."""
 
 
 class ScheduleConfig(_Frozen):
@@ -372,6 +392,10 @@ class ModelConfig(_Frozen):
     """real-time: callers wait for the answer. async: they leave requests in S3 and are answered there,
     however long that takes; nothing else can call the endpoint. Default: real-time."""
 
+    adapters: Annotated[tuple[AdapterConfig, ...], Field(max_length=MAX_ADAPTERS)] = ()
+    """LoRA adapters that lie beside the model and take memory with it, at most 16. Only for llama.cpp
+    and vllm. Default: none."""
+
     capture: CaptureConfig | None = None
     """Requests and answers that are kept. Only with `mode: real-time` and a `min` of 1 or more.
     Default: none."""
@@ -380,6 +404,12 @@ class ModelConfig(_Frozen):
         dict[EnvironmentName, Annotated[Text, Field(max_length=1024)]], Field(max_length=80)
     ] = {}
     """Further variables of the container, in the engine's own names: text, never a secret. Default: none."""
+
+    @property
+    def token_secret(self) -> str | None:
+        """The one secret that the model and its adapters name; None where none does."""
+        sources = (self.source, *(adapter.source for adapter in self.adapters))
+        return next((source.token_secret for source in sources if source.token_secret is not None), None)
 
     @property
     def is_async(self) -> bool:

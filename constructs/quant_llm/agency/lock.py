@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from quant_llm.json_file import read_json_file
 
 LOCK_VERSION: Final = 1
+
+VLLM_LORA_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
+"""The ranks that vLLM makes room for; an adapter of a rank between takes the next."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
@@ -66,28 +69,73 @@ class ModelShape(_Frozen):
     separate_embedding_bytes: Annotated[int, Field(ge=0, exclude_if=lambda size: size == 0)] = 0
 
 
+class AdapterShape(_Frozen):
+    """What a LoRA adapter is, read from its header or its adapter_config.json.
+
+    `base` is what it says that it is for: a GGUF the architecture, one in PEFT's form the model's name.
+    """
+
+    format: Literal["gguf", "safetensors"]
+    base: str
+    rank: Annotated[int, Field(gt=0)]
+
+
+class AdapterLock(_Frozen):
+    """One adapter: the commit that the revision resolved to, its files by their paths in the repository."""
+
+    source: LockedSource
+    commit: Commit
+    files: Annotated[list[LockedFile], Field(min_length=1)]
+    shape: AdapterShape
+
+    def artifact_path(self, name: str, file: LockedFile) -> str:
+        """Where a file lies in the model's artifact: llama.cpp is told a file, LMI looks for folders."""
+        if self.shape.format == "gguf":
+            return adapter_path(name)
+        return f"{adapter_path(name, folder=True)}/{PurePosixPath(file.path).name}"
+
+
 class ModelLock(_Frozen):
-    """One model: the commit that the revision resolved to, its files in order of path, and its shape."""
+    """One model: the commit that the revision resolved to, its files in order of path, and its shape.
+
+    `adapters` are its adapters by name, whose files are in its artifact too.
+    """
 
     source: LockedSource
     commit: Commit
     files: Annotated[list[LockedFile], Field(min_length=1)]
     shape: ModelShape
+    adapters: Annotated[dict[str, AdapterLock], Field(exclude_if=lambda adapters: not adapters)] = {}
+
+    @property
+    def artifact_files(self) -> list[LockedFile]:
+        """All files of the artifact by their paths in there, in order of path."""
+        adapters = [
+            file.model_copy(update={"path": adapter.artifact_path(name, file)})
+            for name, adapter in self.adapters.items()
+            for file in adapter.files
+        ]
+        return sorted([*self.files, *adapters], key=lambda file: file.path)
 
     @property
     def digest(self) -> str:
-        """Sha256 over the files' paths, sizes and hashes: the name of the artifact.
+        """Sha256 over the artifact's files' paths, sizes and hashes: the name of the artifact.
 
         The commit is left out on purpose: a commit that changes no weights must not roll an endpoint.
         """
-        files = [file.model_dump() for file in sorted(self.files, key=lambda file: file.path)]
+        files = [file.model_dump() for file in self.artifact_files]
         canonical = json.dumps({"files": files}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property
     def total_bytes(self) -> int:
         """Bytes of all files together."""
-        return sum(file.size for file in self.files)
+        return sum(file.size for file in self.artifact_files)
+
+
+def adapter_path(name: str, *, folder: bool = False) -> str:
+    """Where an adapter lies in its model's artifact: a GGUF, or the folder of one in PEFT's form."""
+    return f"adapters/{name}" if folder else f"adapters/{name}.gguf"
 
 
 class QuantiseRecipe(_Frozen):

@@ -55,11 +55,11 @@ def locked(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:
             message = f"model {model.name!r} is not in {display_name(file)}: {remedy}"
             problems.append(agency.problem((*at, "name"), message))
         else:
-            for field, now, then in _differences(locked_source(model.source), entry.source):
+            for place, now, then in _stale(model, entry):
                 message = (
                     f"model {model.name!r} has {now!r} here and {then!r} in {display_name(file)}: {remedy}"
                 )
-                problems.append(agency.problem((*at, "source", field), message))
+                problems.append(agency.problem((*at, *place), message))
     for index, recipe in enumerate(agency.quantise):
         made = lock.quantise.get(recipe.name)
         if made is None or locked_source(recipe.source) != made.source.source:
@@ -115,15 +115,27 @@ def current_locks(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:
     return {
         model.name: entry
         for model in agency.models
-        if lock.agency == agency.agency
-        and (entry := _entry(model, lock))
-        and not _differences(locked_source(model.source), entry.source)
+        if lock.agency == agency.agency and (entry := _entry(model, lock)) and not _stale(model, entry)
     }
 
 
-def _differences(now: LockedSource, then: LockedSource) -> list[tuple[str, object, object]]:
+def _stale(model: ModelConfig, lock: ModelLock) -> list[tuple[Location, object, object]]:
+    """Where in the model the file says something else than the lock, what, and what the lock says."""
+    found = _differences(("source",), locked_source(model.source), lock.source)
+    names = sorted(adapter.name for adapter in model.adapters)
+    if names != sorted(lock.adapters):
+        return [*found, (("adapters",), names, sorted(lock.adapters))]
+    for index, adapter in enumerate(model.adapters):
+        then = lock.adapters[adapter.name].source
+        found += _differences(("adapters", index, "source"), locked_source(adapter.source), then)
+    return found
+
+
+def _differences(
+    at: Location, now: LockedSource, then: LockedSource
+) -> list[tuple[Location, object, object]]:
     return [
-        (field, getattr(now, field), getattr(then, field))
+        ((*at, field), getattr(now, field), getattr(then, field))
         for field in LockedSource.model_fields
         if getattr(now, field) != getattr(then, field)
     ]

@@ -6,17 +6,17 @@ Plain data, because a typo in one field must not hide what is wrong with another
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
+from quant_llm.agency.adapter_relations import adapter_relations
 from quant_llm.agency.aws_names import (
     REGIONS_WITH_INFERENCE_COMPONENTS,
     REGIONS_WITHOUT_BUDGETS,
     regions,
 )
+from quant_llm.agency.loose import Relation
+from quant_llm.agency.loose import get as _get
 from quant_llm.agency.problems import HIDDEN, Location, looks_like_secret
-
-_T = TypeVar("_T")
 
 MAX_ENDPOINT_NAME = 63
 """Characters of a SageMaker endpoint name."""
@@ -34,16 +34,6 @@ _OF_METHOD = {"type": "gguf", "bits": "exl2", "calibration": "gguf", "evaluation
 _ENGINE_OF_METHOD = {"gguf": "llama.cpp", "exl2": "exllamav2"}
 
 _KEEP_AWAY = "no secret in the file: keep it in AWS Secrets Manager"
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A value that doesn't fit the others, and what would. `got` is what to show in its place."""
-
-    location: Location
-    expected: str
-    nearest: str | None = None
-    got: str | None = None
 
 
 def relations(data: Any) -> Iterator[Relation]:
@@ -66,15 +56,7 @@ def relations(data: Any) -> Iterator[Relation]:
         yield from _zero(data, model, at)
         yield from _mode(data, model, at)
         yield from _deployment(data, model, at)
-
-
-def _get(data: Any, kind: type[_T], *location: str | int) -> _T | None:
-    """The value there, if it is there and of this kind; booleans are no numbers."""
-    for part in location:
-        if not (isinstance(data, dict) and part in data):
-            return None
-        data = data[part]
-    return data if isinstance(data, kind) and not isinstance(data, bool) else None
+        yield from adapter_relations(model, at)
 
 
 def _number(data: Any, *location: str) -> float | None:

@@ -42,7 +42,9 @@ class Workload:
         return cls(
             engine=model.engine,
             shape=lock.shape,
-            weight_bytes=sum(file.size for file in lock.files if file.path.endswith(WEIGHT_SUFFIXES)),
+            weight_bytes=sum(
+                file.size for file in lock.artifact_files if file.path.endswith(WEIGHT_SUFFIXES)
+            ),
             total_bytes=lock.total_bytes,
             context_length=model.context_length,
             concurrency=model.concurrency,

@@ -39,7 +39,12 @@ async def serve(
         path = Path(directory) / "engine.sock"
         address = EngineAddress(path, kept=abilities.slots)
         service = Service(
-            environment=environment, health=health, abilities=abilities, engine=address, log=log
+            environment=environment,
+            health=health,
+            abilities=abilities,
+            adapters=engine.adapters(environment, options, model),
+            engine=address,
+            log=log,
         )
         server = await _listen(environment, service)
         process = EngineProcess(engine.command(environment, options, model, path), log)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from quant_llm_serving.adapters import Adapters
 from quant_llm_serving.environment import Environment
 from quant_llm_serving.errors import EngineError
 from quant_llm_serving.log import Log
@@ -53,6 +54,10 @@ class Engine(Protocol):
 
     def abilities(self, options: Mapping[str, str]) -> Abilities:
         """What the engine serves with these options."""
+        ...
+
+    def adapters(self, environment: Environment, options: Mapping[str, str], model: Any) -> Adapters | None:
+        """The adapters that callers choose by name; None without any."""
         ...
 
 

@@ -44,7 +44,7 @@ VARIABLES: Mapping[str, str] = {
     SERVING_DRAIN_SECONDS: "how long running requests may go on after SIGTERM, in seconds. Default: 30",
     SERVING_HEALTH_SECONDS: "how long the engine may leave a health check unanswered, in seconds. Default: 5",
     SERVING_LORA: "LoRA adapters, separated by commas: files relative to the model directory, or absolute. "
-    "Default: none",
+    "`name=file` is applied to requests whose `model` is the name, a file alone to all. Default: none",
     SERVING_QUEUE_LENGTH: "how many requests may wait for a slot of the engine, more are answered 429. "
     "Default: 100",
     SERVING_REQUEST_SECONDS: "how long a request may take, waiting included, in seconds: SageMaker gives a "
@@ -56,12 +56,16 @@ VARIABLES: Mapping[str, str] = {
 
 _LIKELY = 0.8  # of difflib's ratio: a name that is probably meant for us
 _CLOSEST = 0.6  # the same for a name that certainly is
+_ADAPTER = re.compile(r"(?:([A-Za-z0-9][\w.-]*)=)?(.+)", re.ASCII)
 _PLATFORM_PREFIXES = ("AWS_", "SAGEMAKER_", "SM_")  # SageMaker sets many of these, some much like ours
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What the variables say, checked. Times are in seconds; None is the default that `VARIABLES` tells."""
+    """What the variables say, checked. Times are in seconds; None is the default that `VARIABLES` tells.
+
+    `lora` are the adapters' files; `adapters` their names in the same order, or nothing where they have none.
+    """
 
     model: str | None
     gpu_layers: str | None
@@ -72,6 +76,7 @@ class Environment:
     drain_seconds: float
     health_seconds: float
     lora: tuple[str, ...]
+    adapters: tuple[str, ...]
     queue_length: int
     request_seconds: float
     stream_seconds: float
@@ -92,7 +97,8 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
         bind_address=variables.get(SERVING_BIND_ADDRESS) or "0.0.0.0",  # noqa: S104 - SageMaker calls from outside
         drain_seconds=_seconds(variables, SERVING_DRAIN_SECONDS, default=30),
         health_seconds=_seconds(variables, SERVING_HEALTH_SECONDS, default=5),
-        lora=tuple(file.strip() for file in variables.get(SERVING_LORA, "").split(",") if file.strip()),
+        lora=tuple(file for _, file in _lora(variables)),
+        adapters=adapter_names(variables),
         queue_length=_queue_length(variables),
         request_seconds=_seconds(variables, SERVING_REQUEST_SECONDS, default=60),
         stream_seconds=_seconds(variables, SERVING_STREAM_SECONDS, default=480),
@@ -102,6 +108,17 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
 def model_directory(variables: Mapping[str, str]) -> Path:
     """Where the model is."""
     return Path(variables.get(SM_MODEL_DIR) or "/opt/ml/model")
+
+
+def adapter_names(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the LoRA adapters; nothing where they have none. Raises ConfigurationError."""
+    names = [name for name, _ in _lora(variables)]
+    named = tuple(name for name in names if name)
+    if named and len(named) != len(names):
+        raise ConfigurationError(f"{SERVING_LORA} must have a name for each file or for none")
+    if twice := next((name for name in named if named.count(name) > 1), None):
+        raise ConfigurationError(f"{SERVING_LORA} has the name '{twice}' twice")
+    return named
 
 
 def nearest(name: str, known: Iterable[str], *, similarity: float = _CLOSEST) -> str:
@@ -126,6 +143,12 @@ def _refuse_misspelt(variables: Mapping[str, str]) -> None:
             wanted = [own for own in VARIABLES if own not in variables and abs(len(own) - len(name)) <= 1]
             if hint := nearest(name, wanted, similarity=_LIKELY):
                 raise ConfigurationError(f"unknown environment variable {name}{hint}")
+
+
+def _lora(variables: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Name, empty where there is none, and file of each adapter."""
+    entries = [entry.strip() for entry in variables.get(SERVING_LORA, "").split(",")]
+    return [(found[1] or "", found[2]) for entry in entries if (found := _ADAPTER.fullmatch(entry))]
 
 
 def _gpu_layers(variables: Mapping[str, str]) -> str | None:

@@ -58,3 +58,6 @@ class ExLlama:
             content_types=frozenset({"text"}),
             slots=read_exllama_options(options).max_batch_size,
         )
+
+    def adapters(self, environment: Environment, options: Mapping[str, str], model: ModelFolder) -> None:
+        """None: SERVING_LORA is refused."""

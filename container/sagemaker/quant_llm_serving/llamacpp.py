@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from quant_llm_serving import environment as names
+from quant_llm_serving.adapters import Adapters
 from quant_llm_serving.engine import EngineCommand
-from quant_llm_serving.environment import Environment, model_directory, nearest
+from quant_llm_serving.environment import Environment, adapter_names, model_directory, nearest
 from quant_llm_serving.errors import ConfigurationError
 from quant_llm_serving.gguf import check_gguf
 from quant_llm_serving.llama_server_options import known_options
@@ -54,6 +55,8 @@ _SPECULATION = "LLAMA_ARG_SPEC_TYPE"
 _GGUF_OPTIONS = (_DRAFT_MODEL, "LLAMA_ARG_MMPROJ")  # beside the model
 _FILE_OPTIONS = (*_GGUF_OPTIONS, "LLAMA_ARG_CHAT_TEMPLATE_FILE")
 _SLOTS = "LLAMA_ARG_N_PARALLEL"
+_PROMPT_CACHE = "LLAMA_ARG_CACHE_RAM"
+_ALIAS = "LLAMA_ARG_ALIAS"
 _AUTOMATIC_SLOTS = 4  # llama-server's, if it is told -1 or nothing
 
 # Names that one would expect by its command line, or by earlier versions.
@@ -100,7 +103,11 @@ class LlamaCpp:
                 if name in _GGUF_OPTIONS:
                     check_gguf(file)
                 options[name] = str(file)
-        return {"LLAMA_ARG_CACHE_RAM": str(PROMPT_CACHE_MIB), **options}
+        if adapter_names(variables):
+            _check_beside_adapters(options)
+        # Requests with different adapters, or scales of them, must not share it: see _check_beside_adapters.
+        prompt_cache = 0 if variables.get(names.SERVING_LORA) else PROMPT_CACHE_MIB
+        return {_PROMPT_CACHE: str(prompt_cache), **options}
 
     def find_model(self, environment: Environment) -> Gguf:
         """The model to serve; all of its files are checked, and its LoRA adapters'. Raises ModelError."""
@@ -119,9 +126,7 @@ class LlamaCpp:
             arguments += ["--n-gpu-layers", environment.gpu_layers]
         if environment.lora:
             arguments += ["--lora", ",".join(map(str, _adapters(environment)))]
-        # Without an alias, callers would read the model's path; llama.cpp splits aliases at commas.
-        alias = {"LLAMA_ARG_ALIAS": model.name.replace(",", "_")}
-        return EngineCommand(tuple(arguments), {**alias, **options})
+        return EngineCommand(tuple(arguments), {**options, _ALIAS: _alias(options, model)})
 
     def abilities(self, options: Mapping[str, str]) -> Abilities:
         """An embedding model only embeds, any other only generates; images need a projector."""
@@ -134,6 +139,37 @@ class LlamaCpp:
             notices_late=True,  # server_response::recv_with_timeout waits while other answers go on
             # Of messages and tools in common_chat_*_parse_oaicompat, and of the field reasoning_format.
             mistakes=("Failed to parse ", "Unknown reasoning format"),
+        )
+
+    def adapters(self, environment: Environment, options: Mapping[str, str], model: Gguf) -> Adapters | None:
+        """Those of SERVING_LORA that have names."""
+        if not environment.adapters:
+            return None
+        base = tuple(filter(None, (name.strip() for name in _alias(options, model).split(","))))
+        if clash := sorted(set(base) & set(environment.adapters)):
+            raise ConfigurationError(
+                f"{names.SERVING_LORA} has an adapter of the model's own name '{clash[0]}'"
+            )
+        return Adapters(environment.adapters, base)
+
+
+def _alias(options: Mapping[str, str], model: Gguf) -> str:
+    """Without an alias, callers would read the model's path; llama.cpp splits aliases at commas."""
+    return options.get(_ALIAS) or model.name.replace(",", "_")
+
+
+def _check_beside_adapters(options: Mapping[str, str]) -> None:
+    """Refuse what answers with another adapter than the request's."""
+    if options.get(_PROMPT_CACHE, "0") != "0":
+        # server_prompt has the tokens and not the adapters: github.com/ggml-org/llama.cpp/issues/26207
+        raise ConfigurationError(
+            f"{_PROMPT_CACHE} must be 0 with adapters in {names.SERVING_LORA}: llama.cpp's prompt cache "
+            "takes what one adapter computed for another's"
+        )
+    if options.get("LLAMA_ARG_EMBEDDINGS") in _TRUE:
+        raise ConfigurationError(
+            f"{names.SERVING_LORA} can't have names with LLAMA_ARG_EMBEDDINGS: "
+            "llama.cpp takes no adapter with a request for embeddings"
         )
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from http import HTTPStatus
 from pathlib import Path
 
+from quant_llm_serving.adapters import Adapters
 from quant_llm_serving.assembly import as_stream, can_be_assembled
 from quant_llm_serving.environment import Environment
 from quant_llm_serving.forwarding import Forwarding, Outcome
@@ -59,8 +60,10 @@ class Service:
         abilities: Abilities,
         engine: EngineAddress,
         log: Log,
+        adapters: Adapters | None = None,
     ) -> None:
         """The limits, and what /invocations means, are the environment's."""
+        self._adapters = adapters
         self._environment = environment
         self._health = health
         self._abilities = abilities
@@ -159,6 +162,8 @@ class Service:
         except (EngineUnreachable, TimeoutError):
             self._refuse_for_now(reply, "the engine does not answer")
         else:
+            if self._adapters is not None and status == HTTPStatus.OK:
+                body = self._adapters.listed(body)
             reply.send(status, body)
 
     def _post(self, request: Request, reply: Reply) -> None:
@@ -174,6 +179,11 @@ class Service:
                 self._environment.invocations_route,
                 request.body,
                 self._abilities,
+            )
+            body = (
+                request.body
+                if self._adapters is None
+                else self._adapters.applied(request.body, wanted.fields)
             )
         except BadRequest as error:
             self._refuse(reply, error.status, error.message, field=error.field, request_id=request_id)
@@ -198,7 +208,7 @@ class Service:
             Forwarding(
                 "POST",
                 wanted.route,
-                as_stream(request.body) if assembled else request.body,
+                as_stream(body) if assembled else body,
                 reply,
                 seconds=(
                     self._environment.stream_seconds if wanted.streamed else self._environment.request_seconds

@@ -17,7 +17,7 @@ AGENCY_FIELDS = (
 )
 MODEL_FIELDS = (
     "name, source, engine, image, instance_type, artifact, context_length, concurrency, scaling, deployment, "
-    "mode, capture, environment"
+    "mode, adapters, capture, environment"
 )
 BOUNDARY = "arn:aws:iam::123456789012:policy/Boundary"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/llama"
@@ -683,3 +683,74 @@ def test_a_problem_has_its_parts_for_tools(change: Callable[[str, str], Path]) -
 def test_a_path_inside_the_current_folder_is_shown_from_there(change: Callable[[str, str], Path]) -> None:
     path = change("agency: moh", "agency: mom").absolute()
     assert str(read_agency(path).problems[0]).startswith("agencies/moh.yaml:1: ")
+
+
+ADAPTERS = """    adapters:
+      - name: law
+        source: {hub: owner/law}
+      - name: tax
+        source: {hub: owner/tax, token_secret: hf-token}
+"""
+
+
+def with_adapters(good: Path, *changes: tuple[str, str]) -> list[str]:
+    text = good.read_text() + ADAPTERS
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    good.write_text(text)
+    return [str(problem) for problem in read_agency(good).problems]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("name: law", "name: law", None),
+        (
+            "engine: llama.cpp",
+            "engine: tgi",
+            "29: models[0].adapters: got a list, expected the field left out: of the engines here ",
+        ),
+        (
+            "name: tax",
+            "name: law",
+            "32: models[0].adapters[1].name: got 'law', expected a name of its own: adapters[0] has this one",
+        ),
+        (
+            "name: tax",
+            "name: chat",
+            "32: models[0].adapters[1].name: got 'chat', expected a name of its own: the model has this one",
+        ),
+        (
+            "owner/tax, token_secret: hf-token",
+            "owner/tax, token_secret: other",
+            "33: models[0].adapters[1].source.token_secret: got 'other', expected 'hf-token', as the model ",
+        ),
+        (
+            VARIABLE,
+            '{LLAMA_ARG_CACHE_RAM: "2048"}',
+            "28: models[0].environment.LLAMA_ARG_CACHE_RAM: got '2048', expected no LLAMA_ARG_",
+        ),
+        (
+            "owner/law}",
+            "owner/law, quantised: other}",
+            "31: models[0].adapters[0].source.quantised: got 'other', expected the field left out: an ",
+        ),
+        (
+            VARIABLE,
+            "{SERVING_LORA: a.gguf}",
+            "28: models[0].environment.SERVING_LORA: got 'a.gguf', expected no SERVING_LORA with adapters: ",
+        ),
+        (
+            "name: tax",
+            f"name: {'t' * 505}",
+            "29: models[0].adapters: got a list, expected shorter names: the container is told all in ",
+        ),
+    ],
+)
+def test_adapters_fit_their_model(good: Path, old: str, new: str, problem: str | None) -> None:
+    found = with_adapters(good, (old, new))
+    if problem is None:
+        assert found == []
+    else:
+        assert any(one.startswith(f"agencies/moh.yaml:{problem}") for one in found), found

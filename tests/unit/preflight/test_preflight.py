@@ -223,6 +223,39 @@ def test_a_branch_that_moved_on_is_no_fault_while_the_locked_commit_is_there(fol
     assert checks["hub"]["found"] == found
 
 
+def test_an_adapters_commit_and_token_are_looked_for_as_the_models_are(folder: Folder) -> None:
+    path = folder.write("one")
+    adapter = "    adapters: [{name: law, source: {hub: owner/law, token_secret: hf-token}}]\n"
+    path.write_text(path.read_text().rstrip() + "\n" + adapter)
+    file = path.with_suffix(".lock.json")
+    lock = json.loads(file.read_text())
+    (model,) = lock["models"].values()
+    model["adapters"] = {
+        "law": {
+            "source": {"hub": "owner/law", "revision": "main", "files": []},
+            "commit": OTHER,
+            "files": [{"path": "law.gguf", "size": 1, "sha256": "0" * 64}],
+            "shape": {"format": "gguf", "base": "llama", "rank": 8},
+        }
+    }
+    file.write_text(json.dumps(lock))
+
+    def resolve(repository: str, revision: str) -> str:
+        if repository != "owner/law":
+            return as_locked(repository, revision)
+        if revision != "main":
+            raise CheckError("there is no such commit")
+        return "9" * 40
+
+    code, checks = folder.run(path, resolve=resolve)
+    assert code == 1
+    assert (checks["hub"]["asked"], checks["hub"]["found"]) == (
+        "owner/law at main",
+        "there is no such commit",
+    )
+    assert checks["secret"]["asked"] == "hf-token"
+
+
 def test_a_hub_out_of_reach_could_not_be_checked(folder: Folder) -> None:
     def refuse(repository: str, revision: str) -> str:
         raise CheckError("no answer")

@@ -11,6 +11,7 @@ from urllib3.exceptions import IncompleteRead, NewConnectionError, ReadTimeoutEr
 from quant_llm_repack.deadline import Deadline
 from quant_llm_repack.errors import HubError, MismatchError, OutOfTimeError
 from quant_llm_repack.hub import LOCATION_SECONDS, HubRepository
+from quant_llm_repack.request import Origin, SourceFile
 from tests.unit.repack.fake_web import CDN, HUB, Canned, FakeWeb
 from tests.unit.repack.sources import artifact_request, some_bytes
 
@@ -61,6 +62,16 @@ def test_a_range_is_read_from_the_cdn() -> None:
         f"{HUB}/acme/model-GGUF/resolve/{REQUEST.commit}/weights/%E6%A8%A1%E5%9E%8B%201.gguf"
     ]
     assert fixture.asked("GET") == ["bytes=1000-2097151"]
+
+
+def test_a_file_with_an_origin_is_asked_of_its_own_repository() -> None:
+    fixture = Fixture()
+    fixture.web.can("HEAD", HUB, Canned(404))
+    origin = Origin(repository="acme/law-lora", commit="b" * 40, path="law.gguf")
+    adapter = SourceFile(path="adapters/law.gguf", size=3, sha256="0" * 64, origin=origin)
+    with pytest.raises(HubError, match=r"^law\.gguf of acme/law-lora at commit bbbbbbbbbbbb"):
+        fixture.hub.check([adapter])
+    assert fixture.asked("HEAD") == [f"{HUB}/acme/law-lora/resolve/{'b' * 40}/law.gguf"]
 
 
 def test_a_small_file_is_read_from_the_hub() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from quant_llm.agency.lock import ModelLock
 from quant_llm_repack.errors import RequestError
-from quant_llm_repack.request import ArtifactRequest, SourceFile
+from quant_llm_repack.request import ArtifactRequest, Origin, SourceFile
 from tests.unit.repack.sources import COMMIT, artifact_request, source_file
 
 REQUEST = artifact_request({"b/model.gguf": b"weights", "a.json": b"{}", "empty": b""})
+ADAPTER: dict[str, Any] = {"path": "adapters/law.gguf", "size": 3, "sha256": "0" * 64}
 
 
 def properties(**changes: Any) -> dict[str, Any]:
@@ -32,6 +34,31 @@ def test_properties_come_back_as_the_request() -> None:
     assert ArtifactRequest.from_properties(properties()) == REQUEST
     with_token = artifact_request({"a": b"1"}, token_secret_arn="arn:aws:secretsmanager:…")
     assert ArtifactRequest.from_properties(with_token.to_properties()) == with_token
+
+
+def test_a_file_of_another_repository_comes_back_with_its_origin() -> None:
+    origin = Origin(repository="acme/law-lora", commit="b" * 40, path="law.gguf")
+    mixed = replace(REQUEST, files=(*REQUEST.files, SourceFile(**ADAPTER, origin=origin)))
+    again = ArtifactRequest.from_properties(mixed.to_properties())
+    assert again == mixed
+    assert {each.path: each.origin for each in again.files}["adapters/law.gguf"] == origin
+    # Where the bytes come from is not what they are.
+    assert mixed.digest == replace(mixed, files=(*REQUEST.files, SourceFile(**ADAPTER))).digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"Repository": "a/../b"}, "Repository must be 'owner/name'"),
+        ({"Commit": "main"}, "Commit must be 40 lower-case hex digits"),
+        ({"Path": "../law.gguf"}, "has a segment '.' or '..'"),
+        ({"More": "x"}, r"Files\[0\].Origin must have Repository, Commit and Path"),
+    ],
+)
+def test_an_origin_that_is_none_is_refused(changes: dict[str, str], message: str) -> None:
+    origin = {"Repository": "acme/law-lora", "Commit": "b" * 40, "Path": "law.gguf", **changes}
+    with pytest.raises(RequestError, match=message):
+        ArtifactRequest.from_properties(properties(Files=[{**file("adapters/law.gguf"), "Origin": origin}]))
 
 
 def test_properties_hold_no_number() -> None:

@@ -68,3 +68,28 @@ def test_of_many_files_the_first_are_shown_and_the_others_counted() -> None:
     assert change is not None
     assert change.summary.startswith("21 files differ")
     assert change.after["further files"] == 12
+
+
+ADAPTER: dict[str, Any] = {
+    "Path": "adapters/law.gguf",
+    "Size": "4096",
+    "Sha256": "3" * 64,
+    "Origin": {"Repository": "o/law", "Commit": "c" * 40, "Path": "law.gguf"},
+}
+
+
+def test_a_new_adapter_shows_its_bytes_and_where_they_are_from() -> None:
+    change = said(stack_side([FILE]), stack_side([FILE, ADAPTER]))
+    assert change is not None
+    assert change.summary == "1 file differs, 1.00 GiB become 1.00 GiB"
+    assert change.after["adapters/law.gguf"] == f"4,096 bytes, sha256 {'3' * 64}"
+    assert change.after["source of adapters/law.gguf"] == f"law.gguf of o/law at {'c' * 40}"
+
+
+def test_the_same_adapter_of_another_repository_moves_nothing() -> None:
+    moved = {**ADAPTER, "Origin": {**ADAPTER["Origin"], "Repository": "o/other"}}
+    change = said(stack_side([FILE, ADAPTER]), stack_side([FILE, moved]))
+    assert change is not None
+    assert change.summary == "another source of the same files"
+    assert "goes on serving" in change.effect
+    assert change.after == {"source of adapters/law.gguf": f"law.gguf of o/other at {'c' * 40}"}

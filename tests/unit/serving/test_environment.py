@@ -22,6 +22,7 @@ def test_the_defaults_are_sagemakers() -> None:
         drain_seconds=30,
         health_seconds=5,
         lora=(),
+        adapters=(),
         queue_length=100,
         request_seconds=60,
         stream_seconds=480,
@@ -59,6 +60,7 @@ def test_every_variable_is_read() -> None:
         drain_seconds=10,
         health_seconds=2.5,
         lora=("a.gguf", "adapters/b.gguf"),
+        adapters=(),
         queue_length=0,
         request_seconds=3600,
         stream_seconds=900,
@@ -127,3 +129,12 @@ def test_the_platforms_own_names_are_let_be(name: str) -> None:
 
 def test_a_name_like_one_that_was_given_is_let_be() -> None:
     assert read_environment({"MODEL": "a.gguf", "MODELS": "x", "MODE": "x"}).model == "a.gguf"
+
+
+def test_adapters_have_names_all_or_none() -> None:
+    named = read_environment({"SERVING_LORA": "law=adapters/law=new.gguf, tax-2=b.gguf"})
+    assert (named.lora, named.adapters) == (("adapters/law=new.gguf", "b.gguf"), ("law", "tax-2"))
+    with pytest.raises(ConfigurationError, match=r"^SERVING_LORA must have a name for each file or for none"):
+        read_environment({"SERVING_LORA": "law=a.gguf,b.gguf"})
+    with pytest.raises(ConfigurationError, match=r"^SERVING_LORA has the name 'law' twice"):
+        read_environment({"SERVING_LORA": "law=a.gguf,law=b.gguf"})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from quant_llm_serving.adapters import Adapters
 from quant_llm_serving.environment import read_environment
 from quant_llm_serving.errors import ConfigurationError, ModelError
 from quant_llm_serving.llama_server_options import documented_options, known_options
@@ -159,3 +160,30 @@ def test_what_is_served_follows_from_the_options() -> None:
     assert ENGINE.abilities({"LLAMA_ARG_EMBEDDINGS": "0"}).routes == ENGINE.abilities({}).routes
     assert ENGINE.abilities({}).content_types == {"text"}
     assert "image_url" in ENGINE.abilities({"LLAMA_ARG_MMPROJ": "/opt/ml/model/mmproj.gguf"}).content_types
+
+
+NAMED = {"SERVING_LORA": "law=a.gguf,tax=b.gguf"}
+
+
+def test_requests_for_different_adapters_share_no_prompt_cache() -> None:
+    assert ENGINE.options(NAMED) == {"LLAMA_ARG_CACHE_RAM": "0"}
+    with pytest.raises(ConfigurationError, match=r"^LLAMA_ARG_CACHE_RAM must be 0 with adapters"):
+        ENGINE.options({**NAMED, "LLAMA_ARG_CACHE_RAM": "2048"})
+    always = {"SERVING_LORA": "a.gguf"}  # a request's field `lora` may scale it
+    assert ENGINE.options(always) == {"LLAMA_ARG_CACHE_RAM": "0"}
+    assert ENGINE.options({**always, "LLAMA_ARG_CACHE_RAM": "9"}) == {"LLAMA_ARG_CACHE_RAM": "9"}
+
+
+def test_adapters_are_not_for_embeddings() -> None:
+    with pytest.raises(ConfigurationError, match="can't have names with LLAMA_ARG_EMBEDDINGS"):
+        ENGINE.options({**NAMED, "LLAMA_ARG_EMBEDDINGS": "1"})
+
+
+def test_an_adapter_has_a_name_beside_the_models() -> None:
+    model = Gguf((Path("/m/law.gguf"),))
+    environment = read_environment(NAMED)
+    with pytest.raises(ConfigurationError, match="an adapter of the model's own name 'law'"):
+        ENGINE.adapters(environment, {}, model)
+    found = ENGINE.adapters(environment, {"LLAMA_ARG_ALIAS": "base, chat"}, model)
+    assert found == Adapters(("law", "tax"), ("base", "chat"))
+    assert ENGINE.adapters(read_environment({"SERVING_LORA": "a.gguf"}), {}, model) is None

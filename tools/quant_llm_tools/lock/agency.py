@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quant_llm.agency import (
+    AdapterLock,
     AgencyConfig,
     AgencyFileError,
     AgencyLock,
@@ -23,6 +24,7 @@ from quant_llm.agency import (
     locked,
 )
 from quant_llm.errors import QuantLlmError
+from quant_llm_tools.lock.adapters import lock_adapter
 from quant_llm_tools.lock.hub import HubRepository, ModelRepository
 from quant_llm_tools.lock.resolve import lock_model
 
@@ -113,10 +115,16 @@ def _lock_agency(
         tell = _prefixed(progress, f"{file}: {one.name}")
         try:
             with open_repository(config, one, tell) as repository:
-                after[one.name] = lock_model(one, repository, tell)
+                found = lock_model(one, repository, tell)
         except QuantLlmError as error:
             what = "model" if isinstance(one, ModelConfig) else "recipe"
             errors.append(str(config.problem((*place, "source"), f"{what} {one.name!r}: {error}")))
+            continue
+        if isinstance(one, ModelConfig) and one.adapters:
+            adapters, problems = _lock_adapters(config, one, place, found, tell, open_repository)
+            errors += problems
+            found = found.model_copy(update={"adapters": adapters})
+        after[one.name] = found
     if errors:
         return AgencyOutcome(file, lock_file, config.agency, before, errors=tuple(errors))
     content = _content(config, lock, after).to_json()
@@ -150,6 +158,30 @@ def _content(config: AgencyConfig, before: AgencyLock, after: Mapping[str, Model
             )
     models = {name: lock for name, lock in after.items() if name not in recipes}
     return AgencyLock(agency=config.agency, models=models, quantise=recipes)
+
+
+def _lock_adapters(
+    config: AgencyConfig,
+    model: ModelConfig,
+    place: Location,
+    lock: ModelLock,
+    progress: Progress,
+    open_repository: OpenRepository,
+) -> tuple[dict[str, AdapterLock], list[str]]:
+    """The locks of a model's adapters by name, and what is wrong with the others."""
+    locks: dict[str, AdapterLock] = {}
+    errors: list[str] = []
+    for number, adapter in enumerate(model.adapters):
+        tell = _prefixed(progress, adapter.name)
+        try:
+            # One token for all of a model's files: also the repack has no other.
+            source = adapter.source.model_copy(update={"token_secret": model.token_secret})
+            with open_repository(config, model.model_copy(update={"source": source}), tell) as opened:
+                locks[adapter.name] = lock_adapter(adapter, model.engine, lock.shape, opened, tell)
+        except QuantLlmError as error:
+            at = (*place, "adapters", number, "source")
+            errors.append(str(config.problem(at, f"adapter {adapter.name!r}: {error}")))
+    return locks, errors
 
 
 def _prefixed(progress: Progress, prefix: str) -> Progress:

@@ -90,11 +90,12 @@ def _summary(lock: ModelLock) -> str:
     return ", ".join(
         (
             f"commit {lock.commit[:_SHOWN_HASH]}",
-            count_files(len(lock.files)),
+            count_files(len(lock.artifact_files)),
             human_bytes(lock.total_bytes),
             f"{shape.architecture} {shape.parameters / 1e6:,.1f} M",
             shape.quantization,
             f"{shape.bits_per_weight:.2f} bits per weight",
+            *([f"adapters {', '.join(sorted(lock.adapters))}"] if lock.adapters else ()),
         )
     )
 
@@ -138,3 +139,8 @@ def _fields(lock: ModelLock) -> Iterator[tuple[str, Any]]:
         yield f"files.{file.path}", {"size": file.size, "sha256": file.sha256}
     for name, value in lock.shape:
         yield f"shape.{name}", value
+    for name, adapter in sorted(lock.adapters.items()):
+        for field, value in (*adapter.source, ("commit", adapter.commit), *adapter.shape):
+            yield f"adapters.{name}.{field}", value
+        for file in adapter.files:
+            yield f"adapters.{name}.{file.path}", {"size": file.size, "sha256": file.sha256}

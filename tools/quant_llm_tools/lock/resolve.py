@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from quant_llm.agency import LockedFile, ModelLock, ModelShape, SourceConfig, locked_source
 from quant_llm.errors import QuantLlmError
@@ -47,7 +47,7 @@ def lock_model(model: Lockable, repository: ModelRepository, progress: Callable[
     chosen = select_files(listing, model.engine, source.files)
     total = human_bytes(sum(file.size for file in chosen))
     progress(f"commit {commit[:12]}: {count_files(len(chosen))} of {len(listing)}, {total}")
-    reader = _Reader(repository, commit, progress)
+    reader = Reader(repository, commit, progress)
     files = [
         LockedFile(path=file.path, size=file.size, sha256=file.sha256 or reader.sha256(file))
         for file in chosen
@@ -64,26 +64,21 @@ def read_shape(
     progress: Callable[[str], None],
 ) -> ModelShape:
     """The shape of the model in files of a commit, for which only headers and config.json are read."""
-    return _shape(_Reader(repository, commit, progress), chosen, engine)
+    return _shape(Reader(repository, commit, progress), chosen, engine)
 
 
-def _shape(reader: _Reader, chosen: Sequence[HubFile], engine: str) -> ModelShape:
+def _shape(reader: Reader, chosen: Sequence[HubFile], engine: str) -> ModelShape:
     weights = weight_files(chosen, engine)
     weight_bytes = sum(file.size for file in weights)
     if engine == "llama.cpp":
         return gguf_shape([reader.header(file, read_gguf_header) for file in weights], weight_bytes)
     config = next(file for file in chosen if file.path == "config.json")
-    try:
-        fields = json.loads(reader.content(config))
-    except (ValueError, RecursionError):
-        raise QuantLlmError("config.json is not JSON") from None
-    if not isinstance(fields, dict):
-        raise QuantLlmError("config.json is not a JSON object")
+    fields = reader.json(config)
     headers = [reader.header(file, read_safetensors_header) for file in weights]
     return safetensors_shape(fields, [tensor for header in headers for tensor in header], weight_bytes)
 
 
-class _Reader:
+class Reader:
     """Reads what is needed of a commit's files: headers of large ones, small ones whole, checked and once."""
 
     def __init__(self, repository: ModelRepository, commit: str, progress: Callable[[str], None]) -> None:
@@ -107,6 +102,16 @@ class _Reader:
             raise QuantLlmError(f"{file.path}: {error}") from None
         self._progress(f"read {human_bytes(bytes_read)} of {file.path} ({human_bytes(file.size)})")
         return header
+
+    def json(self, file: HubFile) -> dict[str, Any]:
+        """A small file that is a JSON object."""
+        try:
+            fields = json.loads(self.content(file))
+        except (ValueError, RecursionError):
+            raise QuantLlmError(f"{file.path} is not JSON") from None
+        if not isinstance(fields, dict):
+            raise QuantLlmError(f"{file.path} is not a JSON object")
+        return fields
 
     def sha256(self, file: HubFile) -> str:
         """The hash of a small file's bytes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from quant_llm.agency import AgencyConfig, ModelConfig, ModelLock
+from quant_llm.agency import AgencyConfig, ModelConfig, ModelLock, SourceConfig
 from quant_llm.catalogue import choices, load_catalogue, most_instances
 from quant_llm.engines import existing_image
 from quant_llm_tools.preflight.row import CheckError, Row, Status, asked
@@ -93,9 +93,12 @@ def check_agency(
     for model in agency.models:
         if credentials.status is Status.OK:
             yield _image(account, model, agency.environment.region)
-            if secret := model.source.token_secret:
+            if secret := model.token_secret:
                 yield _secret(account, secret)
-        yield _hub(model, locks.get(model.name), resolve)
+        lock = locks.get(model.name)
+        yield _hub(model.source, lock.commit if lock else None, resolve)
+        for adapter in model.adapters:
+            yield _hub(adapter.source, lock.adapters[adapter.name].commit if lock else None, resolve)
 
 
 def _credentials(agency: AgencyConfig, account: Account) -> Row:
@@ -176,23 +179,23 @@ def _secret(account: Account, name: str) -> Row:
     return asked("secret", name, answer)
 
 
-def _hub(model: ModelConfig, lock: ModelLock | None, resolve: Resolve) -> Row:
-    source = model.source
+def _hub(source: SourceConfig, locked: str | None, resolve: Resolve) -> Row:
+    """`locked` is the commit in the lock; None without a current one."""
     question = f"{source.hub} at {source.revision}"
 
     def answer() -> tuple[str, str]:
         command = "lock" if source.quantised is None else "quantise"
         remedy = f"run `quantllm {command}` and commit the lock"
-        if lock is None:
+        if locked is None:
             return "there is no current lock", remedy
         commit = resolve(source.hub, source.revision)
-        if commit == lock.commit:
+        if commit == locked:
             return f"commit {commit[:12]}, as locked", ""
         # The deploy takes the locked commit, wherever the branch is now.
         try:
-            resolve(source.hub, lock.commit)
+            resolve(source.hub, locked)
         except CheckError as error:
             return str(error), remedy
-        return f"moved on to {commit[:12]}; the locked commit {lock.commit[:12]} is still there", ""
+        return f"moved on to {commit[:12]}; the locked commit {locked[:12]} is still there", ""
 
     return asked("hub", question, answer)

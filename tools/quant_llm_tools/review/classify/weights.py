@@ -62,9 +62,16 @@ def _weights(side: StackSide, logical_id: str, model: str) -> dict[str, Any]:
         "repository": properties.get("Repository"),
         "commit": properties.get("Commit"),
         "files": files,
+        "origins": {file["Path"]: _origin(file) for file in properties.get("Files", ()) if "Origin" in file},
     }
     found["shape"] = _shape(side.lock, model)
     return found
+
+
+def _origin(file: Mapping[str, Any]) -> str:
+    """Where a file of another repository than the model's comes from, such as an adapter."""
+    origin = file["Origin"]
+    return f"{origin.get('Path')} of {origin.get('Repository')} at {origin.get('Commit')}"
 
 
 def _is_in_model(comparison: Comparison, model: str) -> bool:
@@ -97,6 +104,9 @@ def _shown(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         shown["further files"] = len(files) - _MOST_FILES
     if files:
         shown["total bytes"] = _bytes(one)
+    for path, origin in one["origins"].items():
+        if other["origins"].get(path) != origin:
+            shown[f"source of {path}"] = origin
     for name, value in one["shape"].items():
         if other["shape"] and other["shape"].get(name) != value:
             shown[name] = value
