@@ -14,6 +14,8 @@ from tests.container.process import ROOT
 
 CONTEXT = ROOT / "container"
 DOCKERFILES = sorted(CONTEXT.glob("*/Dockerfile"))
+QUANTISE = CONTEXT / "quantise" / "Dockerfile"
+ENGINES = [dockerfile for dockerfile in DOCKERFILES if dockerfile != QUANTISE]
 
 
 def last(dockerfile: Path, instruction: str) -> str:
@@ -27,12 +29,20 @@ def test_hadolint_finds_nothing(dockerfile: Path) -> None:
     assert (finished.returncode, finished.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("dockerfile", ENGINES, ids=lambda path: path.parent.name)
 def test_sagemaker_can_append_serve_and_choose_the_port(dockerfile: Path) -> None:
     entrypoint = json.loads(last(dockerfile, "ENTRYPOINT"))  # in the shell form, `serve` would be dropped
     assert entrypoint[:3] == ["python3", "-m", "quant_llm_serving"]
     assert last(dockerfile, "EXPOSE") == "8080"
     assert "com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true" in dockerfile.read_text()
+
+
+def test_a_processing_job_can_append_its_arguments_to_the_entrypoint() -> None:
+    assert json.loads(last(QUANTISE, "ENTRYPOINT")) == ["python3", "-m", "quant_llm_quantise"]
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_the_image_does_not_run_as_root(dockerfile: Path) -> None:
     assert last(dockerfile, "USER").isdigit()
     assert last(dockerfile, "USER") != "0"
 
@@ -52,9 +62,8 @@ def test_the_build_context_is_what_the_image_takes_and_no_more(dockerfile: Path)
     assert rules[0] == "**"  # all, but for the exceptions that follow
     kept = {rule[1:].removesuffix("/**") for rule in rules if rule.startswith("!")}
     text = dockerfile.read_text(encoding="utf-8")
-    used = re.findall(r"^COPY ((?!--)\S+) ", text, re.MULTILINE) + re.findall(
-        r"type=bind,source=([^,]+),", text
-    )
+    copied = re.findall(r"^COPY ((?!--).+) \S+$", text, re.MULTILINE)
+    used = [*" ".join(copied).split(), *re.findall(r"type=bind,source=([^,]+),", text)]
     assert kept == {*used, dockerfile.relative_to(CONTEXT).as_posix()}
     for path in kept:
         assert list(CONTEXT.glob(path)), path
