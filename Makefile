@@ -20,7 +20,8 @@ $(VENV)/.created:
 	@touch $@
 
 # Every file by its hash, and none that would have to be built: nothing but the project itself runs code here.
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Compiling all of it takes longer than all the rest, and a run imports a small part, which Python compiles then.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := --require-hashes --only-binary :all:
 
 # The editable install knows the packages that were there: a new one is a reason to install again.
