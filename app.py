@@ -53,7 +53,7 @@ def build(app: cdk.App) -> None:
 def main() -> int:
     """Synthesise, or say what is wrong and return 1."""
     # The CDK's own check of templates takes 400 MiB and seconds to warn of what cfn-lint finds in the tests.
-    app = cdk.App(builtin_cloud_formation_validation=False)
+    app = cdk.App(builtin_cloud_formation_validation=False, stack_traces=False)
     try:
         build(app)
     except QuantLlmError as error:

@@ -16,4 +16,4 @@ script npx "$node_home/lib/node_modules/npm/bin/npx-cli.js"
 script cdk "$root/node_modules/aws-cdk/bin/cdk"
 
 cd "$root"
-"$venv/bin/npm" ci --no-audit --no-fund --loglevel=error
+"$venv/bin/npm" ci --no-audit --no-fund --no-update-notifier --loglevel=error

@@ -27,6 +27,7 @@ from quant_llm.agency import AgencyConfig, AgencyLock, load_agency
 from quant_llm.errors import QuantLlmError
 from quant_llm.names import pascal_case
 from quant_llm.paths import ROOT
+from quant_llm_tools.local_aws.llama_cpp_library import require_llama_cpp
 from quant_llm_tools.local_aws.server import LocalAws
 from quant_llm_tools.local_aws.state import running_environment
 
@@ -107,6 +108,7 @@ def embedded_aws(narrator: Narrator) -> Iterator[Mapping[str, str]]:
         narrator.say(f"embedded AWS is up already: {running['AWS_ENDPOINT_URL']}")
         yield running
         return
+    require_llama_cpp()
     with LocalAws() as aws:
         narrator.say(f"embedded AWS started: {aws.endpoint_url}, hub stand-in: {aws.hub_url}")
         yield aws.environment()

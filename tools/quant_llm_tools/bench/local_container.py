@@ -22,6 +22,7 @@ from quant_llm_tools.local_aws.hosting_errors import DeploymentFailed
 from quant_llm_tools.local_aws.hosting_image import parse_dockerfile
 from quant_llm_tools.local_aws.hosting_settings import write_programs
 from quant_llm_tools.local_aws.hub.catalogue import packaged_model
+from quant_llm_tools.local_aws.llama_cpp_library import require_llama_cpp
 
 AGENCY_FILE = ROOT / "agencies" / "default.yaml"
 
@@ -46,8 +47,9 @@ class LocalContainer:
 def local_container() -> Iterator[LocalContainer]:
     """Start the container, wait until it is healthy, and stop it at the end.
 
-    QuantLlmError if it doesn't start, with the end of its log.
+    QuantLlmError if it doesn't start, with the end of its log, or if llama.cpp can't be loaded here.
     """
+    require_llama_cpp()
     agency = load_agency(AGENCY_FILE)
     model = agency.models[0]
     locks = AgencyLock.read(AGENCY_FILE.with_suffix(".lock.json")).models

@@ -18,6 +18,7 @@ from typing import Any
 
 from quant_llm.errors import QuantLlmError
 from quant_llm_tools.local_aws import state
+from quant_llm_tools.local_aws.llama_cpp_library import require_llama_cpp
 
 _START_SECONDS = 60
 # Containers have 30 seconds to finish what they do.
@@ -57,6 +58,7 @@ def _up(arguments: argparse.Namespace) -> int:
         if found is not None:
             print(f"already running: {found.endpoint_url} (process {found.pid})")
             return 0
+        require_llama_cpp()
         state.clear(directory)
         if not arguments.foreground:
             found = _start(directory, arguments.port)
