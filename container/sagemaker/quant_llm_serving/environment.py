@@ -19,6 +19,7 @@ from quant_llm_serving.routes import INVOCATION_ROUTES
 MODEL = "MODEL"
 N_GPU_LAYERS = "N_GPU_LAYERS"
 INVOCATIONS_ROUTE = "INVOCATIONS_ROUTE"
+ENDPOINT_NAME = "ENDPOINT_NAME"
 SAGEMAKER_BIND_TO_PORT = "SAGEMAKER_BIND_TO_PORT"
 SM_MODEL_DIR = "SM_MODEL_DIR"
 SERVING_BIND_ADDRESS = "SERVING_BIND_ADDRESS"
@@ -38,6 +39,8 @@ VARIABLES: Mapping[str, str] = {
     N_GPU_LAYERS: "layers to keep on the GPU: a number (999 for all), `all` or `auto`. Default: `auto`",
     INVOCATIONS_ROUTE: f"what /invocations serves: {', '.join(INVOCATION_ROUTES)}. "
     "Default: told by the body's `messages`, `prompt` or `input`",
+    ENDPOINT_NAME: "the endpoint's name. With it the log line of each request makes metrics of that name in "
+    "CloudWatch. Default: none, and no metrics",
     SAGEMAKER_BIND_TO_PORT: "port to listen on. Default: 8080",
     SM_MODEL_DIR: "model directory. Default: /opt/ml/model",
     SERVING_BIND_ADDRESS: "address to listen on. Default: 0.0.0.0",
@@ -70,6 +73,7 @@ class Environment:
     model: str | None
     gpu_layers: str | None
     invocations_route: str | None
+    endpoint_name: str | None
     port: int
     model_directory: Path
     bind_address: str
@@ -92,6 +96,7 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
         model=variables.get(MODEL) or None,
         gpu_layers=_gpu_layers(variables),
         invocations_route=_invocations_route(variables),
+        endpoint_name=_endpoint_name(variables),
         port=_port(variables),
         model_directory=model_directory(variables),
         bind_address=variables.get(SERVING_BIND_ADDRESS) or "0.0.0.0",  # noqa: S104 - SageMaker calls from outside
@@ -163,6 +168,15 @@ def _invocations_route(variables: Mapping[str, str]) -> str | None:
     if value is not None and value not in INVOCATION_ROUTES:
         raise ConfigurationError(
             f"{INVOCATIONS_ROUTE} must be one of {', '.join(INVOCATION_ROUTES)}, got '{value}'"
+        )
+    return value
+
+
+def _endpoint_name(variables: Mapping[str, str]) -> str | None:
+    value = variables.get(ENDPOINT_NAME) or None
+    if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", value, re.ASCII):
+        raise ConfigurationError(
+            f"{ENDPOINT_NAME} must be 1 to 63 letters, digits and hyphens, got '{value}'"
         )
     return value
 

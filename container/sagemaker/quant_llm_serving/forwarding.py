@@ -12,6 +12,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from quant_llm_serving.assembly import assemble
+from quant_llm_serving.embedded_metrics import (
+    FIRST_TOKEN,
+    GENERATED_TOKENS,
+    PROMPT_TOKENS,
+    TOKENS_PER_SECOND,
+)
 from quant_llm_serving.proxy import EngineAddress, EngineExchange
 from quant_llm_serving.reply import Reply
 from quant_llm_serving.routes import error_body
@@ -34,6 +40,30 @@ class Outcome:
     first_token_seconds: float | None
     prompt_tokens: int | None
     generated_tokens: int | None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The rate of the tokens after the first one; None without a second one, or where it isn't known.
+
+        The time of the first is no part of it: that is the prompt's, and the wait's.
+        """
+        if self.first_token_seconds is None or self.generated_tokens is None or self.generated_tokens < 2:
+            return None
+        seconds = self.seconds - self.first_token_seconds
+        return (self.generated_tokens - 1) / seconds if seconds > 0 else None
+
+    def fields(self) -> dict[str, object]:
+        """What the log says of it."""
+        return {
+            "status": self.status,
+            "outcome": self.words,
+            "milliseconds": _rounded(self.seconds, 1000),
+            "waited_milliseconds": _rounded(self.waited_seconds, 1000),
+            FIRST_TOKEN: _rounded(self.first_token_seconds, 1000),
+            TOKENS_PER_SECOND: _rounded(self.tokens_per_second),
+            PROMPT_TOKENS: self.prompt_tokens,
+            GENERATED_TOKENS: self.generated_tokens,
+        }
 
 
 class Forwarding:
@@ -197,3 +227,7 @@ def token_counts(tail: bytes) -> tuple[int | None, int | None]:
     if b"prompt_n" in found:
         return found[b"prompt_n"] + found.get(b"cache_n", 0), found.get(b"predicted_n")
     return None, None
+
+
+def _rounded(value: float | None, factor: float = 1) -> float | None:
+    return None if value is None else round(value * factor, 1)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from quant_llm_serving.adapters import Adapters
 from quant_llm_serving.assembly import as_stream, can_be_assembled
+from quant_llm_serving.embedded_metrics import with_metrics
 from quant_llm_serving.environment import Environment
 from quant_llm_serving.forwarding import Forwarding, Outcome
 from quant_llm_serving.health import Health
@@ -254,18 +255,8 @@ class Service:
             prompt_tokens=outcome.prompt_tokens,
             generated_tokens=outcome.generated_tokens,
         )
-        self._log.event(
-            "request",
-            request_id=request_id,
-            route=route,
-            status=outcome.status,
-            outcome=outcome.words,
-            milliseconds=_milliseconds(outcome.seconds),
-            waited_milliseconds=_milliseconds(outcome.waited_seconds),
-            first_token_milliseconds=_milliseconds(outcome.first_token_seconds),
-            prompt_tokens=outcome.prompt_tokens,
-            generated_tokens=outcome.generated_tokens,
-        )
+        fields = {"request_id": request_id, "route": route, **outcome.fields()}
+        self._log.event("request", **with_metrics(fields, self._environment.endpoint_name))
 
     def _new_id(self) -> str:
         return f"{self._name}-{next(self._numbers)}"
@@ -305,7 +296,3 @@ class Service:
     ) -> None:
         headers = "Retry-After: 1\r\n"
         self._refuse(reply, status, trouble, kind=kind, headers=headers, request_id=request_id)
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 1)

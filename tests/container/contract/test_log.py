@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.container.contract.conftest import Start
@@ -39,3 +41,18 @@ def test_the_configuration_is_logged_without_secrets(run: Start, name: str) -> N
     entry = container.entries[0]
     assert (entry["message"], entry["environment"]["queue_length"]) == ("configuration", 7)
     assert "a-secret" not in container.log
+
+
+def test_with_an_endpoints_name_the_line_of_a_stream_makes_metrics(run: Start) -> None:
+    container = run(ENDPOINT_NAME="moh-mistral-7b")
+    body = {**LONG, "max_tokens": 7, "stream": True}
+    container.invoke(body, {"X-Amzn-SageMaker-Inference-Id": "order-1"})
+    container.until_logged("order-1")
+    (line,) = (line for line in container.log.splitlines() if "order-1" in line)
+    entry = json.loads(line)  # the whole line, or CloudWatch makes nothing of it
+    (directive,) = entry["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], directive["Dimensions"]) == ("QuantLlm", [["EndpointName"]])
+    assert entry["EndpointName"] == "moh-mistral-7b"
+    metrics = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
+    assert metrics["first_token_milliseconds"] == "Milliseconds"
+    assert all(entry[name] > 0 for name in metrics)
