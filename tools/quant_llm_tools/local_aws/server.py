@@ -25,6 +25,7 @@ from quant_llm_tools.local_aws import (
     bucket_policy,
     budgets,
     codebuild,
+    embedded_metrics,
     events,
     hosting,
     images,
@@ -130,6 +131,7 @@ class LocalAws:
         seams = [*runtime.seams(), *events.seams(runtime), *codebuild.seams(cloud), *bucket_policy.seams()]
         seams += [*scaling_targets.seams(), *processing.seams(cloud)]
         seams += [*service_quotas.seams(), *unknown_actions.seams(), *uploads.seams(), *budgets.seams()]
+        seams += embedded_metrics.seams()
         # Roles may have AWS's managed policies, which moto knows but does not load by itself.
         seams.append((moto.iam.models, "load_iam_aws_managed_policies", lambda: True))
         seams += step_functions.seams()
