@@ -26,6 +26,7 @@ from quant_llm.observability import Observability
 from quant_llm.production_variant import scaling_of_configuration
 from quant_llm.quantise import QuantiseJob
 from quant_llm.repack import Repack
+from quant_llm.request_metrics import request_metrics
 
 
 class QuantLlmStack(cdk.Stack):
@@ -93,6 +94,8 @@ class QuantLlmStack(cdk.Stack):
             scope, "Artifact", model=model, lock=lock, repack=self._repack, made_at=self._made_at(model)
         )
         image, repository = self._image(scope, model)
+        requests = request_metrics(agency, model)
+        told = {} if requests is None else requests.environment
         endpoint = LlmEndpoint(
             scope,
             "Endpoint",
@@ -100,7 +103,7 @@ class QuantLlmStack(cdk.Stack):
             model=model,
             artifact=artifact,
             image=image,
-            environment=container_environment(model, lock, placement),
+            environment={**container_environment(model, lock, placement), **told},
             placement=placement,
             network=agency.network,
             data=self._data,
@@ -118,6 +121,7 @@ class QuantLlmStack(cdk.Stack):
                 None if agency.network is None else agency.network.model_dump(mode="json"),
                 artifact.key,
                 self._version_of_image(model),
+                told,
                 asdict(replace(placement, choice=None)),  # prices change more often than what they lead to
             ),
         )

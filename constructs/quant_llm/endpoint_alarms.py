@@ -8,11 +8,13 @@ from constructs import Construct
 
 from quant_llm.endpoint_metrics import MICROSECONDS, AsyncMetrics, ComponentMetrics, EndpointMetrics
 from quant_llm.names import pascal_case
+from quant_llm.request_metrics import RequestMetrics
 from quant_llm.thresholds import (
     CAPACITY_MINUTES,
     COLD_START_MINUTES,
     ERROR_MINUTES,
     ERROR_SHARE,
+    FIRST_TOKEN_PERIODS,
     GPU_MEMORY_MINUTES,
     GPU_MEMORY_PERCENT,
     LATENCY_MINUTES,
@@ -21,14 +23,17 @@ from quant_llm.thresholds import (
 _MINUTE = cdk.Duration.minutes(1)
 _FIVE_MINUTES = cdk.Duration.minutes(5)
 _ABOVE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
+_MILLISECONDS = 1000
 _AT_LEAST = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 
 
 class EndpointAlarms(Construct):
     """Errors, latency, no capacity left and full GPU memory of one endpoint, or of its inference component.
 
-    `concurrency` is the number of requests that an instance serves at a time, `gpu_count` that of its GPUs; 0
-    where there are none or the catalogue doesn't know. `alarms` has them all.
+    `requests` are the metrics that its container's log makes, None where it makes none: with them, and where
+    callers wait for an answer, there is an alarm of the first token as well. `concurrency` is the number of
+    requests that an instance serves at a time, `gpu_count` that of its GPUs; 0 where there are none or the
+    catalogue doesn't know. `alarms` has them all.
     """
 
     def __init__(
@@ -37,13 +42,16 @@ class EndpointAlarms(Construct):
         construct_id: str,
         *,
         metrics: EndpointMetrics,
+        requests: RequestMetrics | None,
         concurrency: int,
         p90_latency_seconds: float,
+        p90_first_token_seconds: float,
         gpu_count: int,
         action: cloudwatch.IAlarmAction,
     ) -> None:
         super().__init__(scope, construct_id)
         self.metrics = metrics
+        self.requests = requests
         self._endpoint_name = metrics.endpoint_name
         self._action = action
         self.alarms: list[cloudwatch.Alarm] = []
@@ -67,6 +75,8 @@ class EndpointAlarms(Construct):
         )
         if not isinstance(metrics, AsyncMetrics):  # where to have no slot free is what a queue is for
             self._capacity(concurrency)
+            if requests is not None:
+                self._first_token(requests, p90_first_token_seconds)
         self._no_capacity()
         if gpu_count:
             self._alarm(
@@ -87,6 +97,19 @@ class EndpointAlarms(Construct):
             _AT_LEAST,
             concurrency,
             CAPACITY_MINUTES,
+        )
+
+    def _first_token(self, requests: RequestMetrics, seconds: float) -> None:
+        bad, of = FIRST_TOKEN_PERIODS
+        self._alarm(
+            "first-token",
+            f"one in ten answers takes longer than {seconds:g} s to its first token, for {5 * bad} of "
+            f"{5 * of} minutes",
+            requests.first_token("p90", _FIVE_MINUTES),
+            _ABOVE,
+            seconds * _MILLISECONDS,
+            of,
+            bad,
         )
 
     def _no_capacity(self) -> None:

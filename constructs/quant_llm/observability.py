@@ -17,6 +17,7 @@ from quant_llm.dashboard import AgencyDashboard
 from quant_llm.endpoint_alarms import EndpointAlarms
 from quant_llm.endpoint_metrics import metrics_kind
 from quant_llm.names import AGENCY_TAG
+from quant_llm.request_metrics import request_metrics
 
 
 class Observability(Construct):
@@ -56,8 +57,10 @@ class Observability(Construct):
                 self,
                 model.name,
                 metrics=metrics_of(agency.endpoint_name(model)),
+                requests=request_metrics(agency, model),
                 concurrency=model.concurrency,
                 p90_latency_seconds=agency.p90_latency_seconds(model),
+                p90_first_token_seconds=alarms.first_token_seconds,
                 gpu_count=0 if instance is None else instance.gpu_count,
                 action=action,
             )

@@ -16,6 +16,10 @@ ERROR_MINUTES: Final = (3, 5)
 LATENCY_MINUTES: Final = 15
 """A prompt of the longest context, or a burst that scaling answers, is over before that."""
 
+FIRST_TOKEN_PERIODS: Final = (3, 4)
+"""Bad periods of five minutes, of how many: as long as of the latency. One of them may be late, since nobody
+tells when SageMaker hands its log lines on; CloudWatch advises "M out of N" for that."""
+
 CAPACITY_MINUTES: Final = 15
 """Minutes with no slot free: a new instance has loaded its model by then, so no more of them are coming."""
 

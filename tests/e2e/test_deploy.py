@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 
 from quant_llm.agency import AgencyLock
 from quant_llm.paths import ROOT
+from quant_llm_serving.embedded_metrics import UNITS
 from quant_llm_tools.bench.results import Benchmark
 from quant_llm_tools.client import call_when_ready
 from quant_llm_tools.demo import MESSAGES, ask, ask_streaming, sha256_of_artifact
@@ -192,12 +194,13 @@ def test_deploy_without_a_change_changes_nothing(deployed: Platform) -> None:
 
 
 AS_FILES = ("    engine: llama.cpp\n", "    engine: llama.cpp\n    artifact: s3-prefix\n")
+ALARMS = ("models:\n", "alarms: {notify: [ops@files.example], p90_first_token_seconds: 4}\nmodels:\n")
 
 
 @pytest.fixture(scope="module")
 def as_files(deployed: Platform) -> Platform:
-    """The platform with a second agency, `files`, whose artifact is a prefix."""
-    deployed.write_agency("files", AS_FILES)
+    """The platform with a second agency, `files`, whose artifact is a prefix and which has alarms."""
+    deployed.write_agency("files", AS_FILES, ALARMS)
     result = deployed.deploy("files")
     assert result.returncode == 0, result.stdout + result.stderr
     return deployed
@@ -226,6 +229,37 @@ def test_files_under_a_prefix_arrive_as_they_are_and_answer(as_files: Platform) 
     answers = [ask(runtime, name)["choices"][0]["message"]["content"] for name in (endpoint, ENDPOINT)]
     assert "Paris" in answers[0]
     assert answers[0] == answers[1]
+
+
+def test_alarm_of_the_first_token_reads_the_metric_that_an_answer_makes(as_files: Platform) -> None:
+    endpoint = "files-smollm2-135m"
+    cloudwatch = as_files.client("cloudwatch")
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[f"{endpoint}-first-token"])["MetricAlarms"]
+    assert (alarm["Threshold"], alarm["ExtendedStatistic"]) == (4000, "p90")
+
+    def milliseconds() -> float:
+        """To the first tokens of all answers so far."""
+        now = datetime.now(UTC)
+        found = cloudwatch.get_metric_statistics(
+            **{name: alarm[name] for name in ("Namespace", "MetricName", "Dimensions", "Period")},
+            StartTime=now - timedelta(minutes=30),
+            EndTime=now + timedelta(minutes=5),
+            Statistics=["Sum"],
+            Unit="Milliseconds",
+        )
+        return sum(datapoint["Sum"] for datapoint in found["Datapoints"])
+
+    before, began = milliseconds(), time.monotonic()
+    assert "Paris" in "".join(ask_streaming(as_files.client("sagemaker-runtime"), endpoint))
+    took, deadline = 1000 * (time.monotonic() - began), time.monotonic() + 10
+    while (after := milliseconds()) == before:
+        assert time.monotonic() < deadline, "the log made no metric"
+        time.sleep(0.1)
+    assert 0 < after - before <= took
+    # Nobody asked the other agency's endpoint for alarms, so nobody pays for metrics of it.
+    metrics = cloudwatch.list_metrics(Namespace=alarm["Namespace"])["Metrics"]
+    assert {dimension["Value"] for metric in metrics for dimension in metric["Dimensions"]} == {endpoint}
+    assert {metric["MetricName"] for metric in metrics} == {*UNITS}
 
 
 def test_going_back_finds_the_older_weights_where_they_were(as_files: Platform) -> None:

@@ -10,12 +10,22 @@ import pytest
 from aws_cdk.assertions import Match, Template
 
 from quant_llm import thresholds
-from quant_llm.agency import DEFAULT_IDLE_MINUTES, DEFAULT_P90_LATENCY_SECONDS
+from quant_llm.agency import (
+    DEFAULT_IDLE_MINUTES,
+    DEFAULT_P90_FIRST_TOKEN_SECONDS,
+    DEFAULT_P90_LATENCY_SECONDS,
+    ENGINES_WITH_REQUEST_METRICS,
+    load_agency,
+)
 from quant_llm.budget import ACTUAL_PERCENT, FORECAST_PERCENT
+from quant_llm.engines import BUILDS
 from quant_llm.paths import ROOT
 from quant_llm.production_variant import LEAST_ROOM
+from quant_llm.request_metrics import request_metrics
+from quant_llm_serving.embedded_metrics import UNITS
 from tests.stack.conftest import health_file, template_of
 
+REQUESTS = [{"Name": "EndpointName", "Value": "health-mistral-7b"}]
 ENDPOINT = [
     {"Name": "EndpointName", "Value": "health-mistral-7b"},
     {"Name": "VariantName", "Value": "AllTraffic"},
@@ -48,9 +58,9 @@ def test_a_budget_alone_brings_no_alarms(tmp_path: Path) -> None:
     assert alarms(template) == {}
 
 
-def test_every_endpoint_has_its_four_alarms(health_template: Template) -> None:
+def test_every_endpoint_has_its_alarms(health_template: Template) -> None:
     assert set(alarms(health_template)) == {
-        f"health-mistral-7b-{name}" for name in ("errors", "latency", "capacity", "gpu-memory")
+        f"health-mistral-7b-{name}" for name in ("errors", "latency", "first-token", "capacity", "gpu-memory")
     }
 
 
@@ -109,6 +119,67 @@ def test_alarm_watches_this_metric(health_template: Template, name: str, expecte
     alarm = alarms(health_template)[f"health-mistral-7b-{name}"]
     assert alarm["Dimensions"] == ENDPOINT
     assert {field: alarm[field] for field in expected} == expected
+
+
+def test_alarm_of_the_first_token_reads_what_the_containers_log_makes(health_template: Template) -> None:
+    alarm = alarms(health_template)["health-mistral-7b-first-token"]
+    expected = {
+        "Namespace": "QuantLlm",
+        "MetricName": "first_token_milliseconds",
+        "Dimensions": REQUESTS,
+        "ExtendedStatistic": "p90",
+        "Period": 300,
+        "Threshold": 10_000,
+        "DatapointsToAlarm": 3,
+        "EvaluationPeriods": 4,
+        "ComparisonOperator": "GreaterThanThreshold",
+    }
+    assert {field: alarm[field] for field in expected} == expected
+    assert alarm["MetricName"] in UNITS
+    assert told(health_template)["ENDPOINT_NAME"] == "health-mistral-7b"
+
+
+def told(template: Template) -> dict[str, str]:
+    """What the one model's container is told."""
+    environment: dict[str, str] = only(template, "AWS::SageMaker::Model")["PrimaryContainer"]["Environment"]
+    return environment
+
+
+def test_agency_chooses_when_an_answer_must_begin(tmp_path: Path) -> None:
+    path = health_file(
+        tmp_path, ("health.example]}\nmodels", "health.example], p90_first_token_seconds: 2.5}\nmodels")
+    )
+    assert alarms(template_of(path))["health-mistral-7b-first-token"]["Threshold"] == 2500
+
+
+def test_without_alarms_no_metrics_are_made_of_the_log(default_template: Template) -> None:
+    assert "ENDPOINT_NAME" not in told(default_template)
+
+
+def test_alarms_that_come_or_go_are_a_new_version_for_the_watch(tmp_path: Path) -> None:
+    versions = set()
+    for changes in ((), (("alarms: {notify: [ml-oncall@health.example]}\n", ""),)):
+        template = template_of(health_file(tmp_path, *changes))
+        conditions = template.find_resources("AWS::CloudFormation::WaitCondition")
+        versions |= {logical_id for logical_id in conditions if "Watch" in logical_id}
+    assert len(versions) == 2  # the container is told something else, so the endpoint moves
+
+
+def test_an_asynchronous_answer_has_no_alarm_of_its_first_token(tmp_path: Path) -> None:
+    path = health_file(tmp_path, ("    concurrency: 8\n", "    concurrency: 8\n    mode: async\n"))
+    template = template_of(path)
+    assert "health-mistral-7b-first-token" not in alarms(template)
+    assert "ENDPOINT_NAME" in told(template)  # its tokens are on the dashboard
+
+
+def test_awss_containers_have_neither_alarm_nor_graphs_of_tokens(tmp_path: Path) -> None:
+    agency = load_agency(health_file(tmp_path))
+    (model,) = agency.models
+    others = agency.model_copy(
+        update={"models": tuple(model.model_copy(update={"engine": engine}) for engine in ("vllm", "tgi"))}
+    )
+    assert [request_metrics(others, model) for model in others.models] == [None, None]
+    assert {*BUILDS} == {*ENGINES_WITH_REQUEST_METRICS}
 
 
 def test_alarm_of_gpu_memory_counts_the_gpus_of_the_type(tmp_path: Path) -> None:
@@ -179,8 +250,10 @@ def test_dashboard_shows_every_alarm_and_every_endpoint(health_template: Templat
         "".join(part if isinstance(part, str) else "x" for part in dashboard["DashboardBody"]["Fn::Join"][1])
     )
     kinds = [widget["type"] for widget in body["widgets"]]
-    assert kinds == ["alarm", "text", "metric", "metric", "metric", "metric"]
-    assert len(body["widgets"][0]["properties"]["alarms"]) == 4
+    assert kinds == ["alarm", "text", *["metric"] * 7]
+    assert len(body["widgets"][0]["properties"]["alarms"]) == 5
+    named = {metric[1] for widget in body["widgets"][6:] for metric in widget["properties"]["metrics"]}
+    assert named == {*UNITS}  # what is paid for is shown
     assert body["widgets"][1]["properties"]["markdown"] == "## health-mistral-7b"
 
 
@@ -213,11 +286,14 @@ def test_budget_counts_the_tag_that_is_on_the_endpoint(health_template: Template
 def test_page_for_people_says_the_numbers_of_the_alarms() -> None:
     text = " ".join((ROOT / "docs" / "operations.md").read_text(encoding="utf-8").split())
     bad, of = thresholds.ERROR_MINUTES
+    late, periods = thresholds.FIRST_TOKEN_PERIODS
+    first_token = f"{DEFAULT_P90_FIRST_TOKEN_SECONDS:g}"
     latency = f"{DEFAULT_P90_LATENCY_SECONDS:g}"
     said = [
         f"more than {thresholds.ERROR_SHARE * 100:g} % of the answers are 5xx in {bad} of {of} minutes",
         f"the p90 is above {latency} s for {thresholds.ROLLBACK_LATENCY_MINUTES} minutes",
         f"`p90_latency_seconds` (default {latency}) for {thresholds.LATENCY_MINUTES} minutes",
+        f"`p90_first_token_seconds` (default {first_token}) in {late} of {periods} periods",
         f"or more at a time for {thresholds.CAPACITY_MINUTES} minutes",
         f"used to {thresholds.GPU_MEMORY_PERCENT} % for {thresholds.GPU_MEMORY_MINUTES} minutes",
         f"New instances serve for {thresholds.BAKE_MINUTES} minutes under watch",

@@ -3,6 +3,7 @@
 from quant_llm.agency.config import (
     AUTO,
     DEFAULT_IDLE_MINUTES,
+    DEFAULT_P90_FIRST_TOKEN_SECONDS,
     DEFAULT_P90_LATENCY_SECONDS,
     RESERVED_ENVIRONMENT,
     RESERVED_ENVIRONMENT_PREFIX,
@@ -48,12 +49,15 @@ from quant_llm.agency.lock import (
 )
 from quant_llm.agency.locked import current_locks, lock_path, locked, locked_recipes, locked_source, recipe_of
 from quant_llm.agency.problems import AgencyFileError, Location, Problem
+from quant_llm.agency.relations import ENGINES_WITH_REQUEST_METRICS
 from quant_llm.agency.schema import json_schema
 
 __all__ = [
     "AUTO",
     "DEFAULT_IDLE_MINUTES",
+    "DEFAULT_P90_FIRST_TOKEN_SECONDS",
     "DEFAULT_P90_LATENCY_SECONDS",
+    "ENGINES_WITH_REQUEST_METRICS",
     "RESERVED_ENVIRONMENT",
     "RESERVED_ENVIRONMENT_PREFIX",
     "VLLM_LORA_RANKS",

@@ -50,6 +50,10 @@ DEFAULT_IDLE_MINUTES = 30
 DEFAULT_P90_LATENCY_SECONDS = 45.0
 """SageMaker gives up on an answer that is not streamed after 60 s: at three quarters of that, act."""
 
+DEFAULT_P90_FIRST_TOKEN_SECONDS = 10.0
+"""Ten seconds are about as long as a person's attention stays with a dialogue that shows nothing (Nielsen,
+"Response Times: The 3 Important Limits", 1993). A stream shows nothing until its first token."""
+
 ASYNC_P90_LATENCY_SECONDS = 675.0
 """SageMaker gives up on an asynchronous answer after 15 minutes by default: three quarters."""
 
@@ -59,6 +63,7 @@ AUTO = "auto"
 RESERVED_ENVIRONMENT: Mapping[str, str] = {
     "MODEL": "it is the file that `quantllm lock` resolved",
     "N_GPU_LAYERS": "all layers are on the GPU",
+    "ENDPOINT_NAME": "it is the endpoint's, where there are `alarms`",
     "LLAMA_ARG_CTX_SIZE": "set `context_length`",
     "LLAMA_ARG_N_PARALLEL": "set `concurrency`",
     "EXLLAMA_CONTEXT_LENGTH": "set `context_length`",
@@ -189,6 +194,17 @@ class AlarmsConfig(_Frozen):
     p90_latency_seconds: Annotated[Number, Field(gt=0, le=480)] = DEFAULT_P90_LATENCY_SECONDS
     """Seconds that nine of ten answers must not take longer than. Default: 45, three quarters of the 60 s
     after which SageMaker gives up on an answer that is not streamed. Asynchronous answers have 675 s."""
+
+    p90_first_token_seconds: Annotated[Number, Field(gt=0, le=480)] | None = None
+    """Seconds within which nine of ten answers must begin. For llama.cpp and exllamav2, whose containers log
+    it; not for asynchronous answers. Default: 10, about as long as people look at nothing."""
+
+    @property
+    def first_token_seconds(self) -> float:
+        """Seconds within which nine of ten answers must begin."""
+        if self.p90_first_token_seconds is None:
+            return DEFAULT_P90_FIRST_TOKEN_SECONDS
+        return self.p90_first_token_seconds
 
 
 class SourceConfig(_Frozen):

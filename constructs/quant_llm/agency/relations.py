@@ -27,6 +27,9 @@ MAX_LLAMA_CPP_SEQUENCES = 256
 MAX_ASYNC_CONCURRENCY = 1000
 """SageMaker's bound of the requests at a time that an instance of an asynchronous endpoint is sent."""
 
+ENGINES_WITH_REQUEST_METRICS = ("llama.cpp", "exllamav2")
+"""Engines whose containers, built here, log each request's time to its first token."""
+
 ROLLING_LEAST = 2
 """The fewest instances of which half, the most that a batch of SageMaker's rolling update takes, is one."""
 
@@ -42,6 +45,7 @@ def relations(data: Any) -> Iterator[Relation]:
     yield from _tags(data)
     yield from _boundary(data)
     yield from _budget(data)
+    yield from _first_token(data)
     if _get(data, dict, "hub") and data["hub"].get("in_network") is True and "network" not in data:
         yield Relation(("hub", "in_network"), "false, or a `network` to attach the function to")
     yield from _recipes(data)
@@ -114,6 +118,20 @@ def _budget(data: Any) -> Iterator[Relation]:
     if region in REGIONS_WITHOUT_BUDGETS and _get(data, dict, "budget") is not None:
         expected = f"no budget in {region}, whose CloudFormation has none: make one for the tag by hand"
         yield Relation(("budget",), expected)
+
+
+def _first_token(data: Any) -> Iterator[Relation]:
+    models = _get(data, list, "models") or ()
+    told = any(
+        _get(model, str, "engine") in ENGINES_WITH_REQUEST_METRICS and _get(model, str, "mode") != "async"
+        for model in models
+    )
+    if models and not told and "p90_first_token_seconds" in (_get(data, dict, "alarms") or {}):
+        yield Relation(
+            ("alarms", "p90_first_token_seconds"),
+            "the field left out: no model here answers at once on llama.cpp or exllamav2, and the containers "
+            "of vllm and tgi log no first token",
+        )
 
 
 def _model_name(data: Any, model: Any, at: Location, names: dict[str, int]) -> Iterator[Relation]:

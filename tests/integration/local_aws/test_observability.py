@@ -10,7 +10,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
-from quant_llm.agency import AgencyConfig, load_agency
+from quant_llm.agency import ENGINES_WITH_REQUEST_METRICS, AgencyConfig, load_agency
 from quant_llm.catalogue import Placement
 from quant_llm.observability import Observability
 from tests.integration.local_aws.account import Account
@@ -80,7 +80,11 @@ def test_what_the_file_asks_for_is_read_back_changed_and_gone(account: Account) 
 
     found = alarms(account)
     kinds = {
-        model.name: ["errors", "latency", "capacity", "gpu-memory", *(["no-capacity"] * model.is_component)]
+        model.name: [
+            *("errors", "latency", "capacity", "gpu-memory"),
+            *(["no-capacity"] * model.is_component),
+            *(["first-token"] * (model.engine in ENGINES_WITH_REQUEST_METRICS)),
+        ]
         for model in agency.models
     }
     assert set(found) == {
@@ -95,8 +99,14 @@ def test_what_the_file_asks_for_is_read_back_changed_and_gone(account: Account) 
         if model.is_component:
             dimensions = [{"Name": "InferenceComponentName", "Value": name}]
         mine = {kind: found[f"{name}-{kind}"] for kind in kinds[model.name]}
-        assert all(alarm["Dimensions"] == dimensions for alarm in mine.values())
         assert all(alarm["TreatMissingData"] == "notBreaching" for alarm in mine.values())
+        if first := mine.pop("first-token", None):
+            assert (first["Threshold"], first["ExtendedStatistic"]) == (10_000, "p90")
+            assert (first["Namespace"], first["Dimensions"]) == (
+                "QuantLlm",
+                [{"Name": "EndpointName", "Value": name}],
+            )
+        assert all(alarm["Dimensions"] == dimensions for alarm in mine.values())
         assert (mine["errors"]["Threshold"], mine["errors"]["DatapointsToAlarm"]) == (0.05, 3)
         assert (mine["latency"]["Threshold"], mine["latency"]["ExtendedStatistic"]) == (45e6, "p90")
         assert mine["capacity"]["Threshold"] == model.concurrency
@@ -131,7 +141,7 @@ def test_what_the_file_asks_for_is_read_back_changed_and_gone(account: Account) 
 
     other = changed(
         budget={"monthly_usd": 100, "notify": ["a@b.example", "c@d.example"]},
-        alarms={"notify": ["e@f.example"], "p90_latency_seconds": 5},
+        alarms={"notify": ["e@f.example"], "p90_latency_seconds": 5, "p90_first_token_seconds": 2},
     )
     stack = account.deploy(STACK, resources(other))
     assert stack["StackStatus"] == "UPDATE_COMPLETE", account.events(STACK)
@@ -141,6 +151,7 @@ def test_what_the_file_asks_for_is_read_back_changed_and_gone(account: Account) 
         ["a@b.example", "c@d.example"]
     ] * 4
     assert alarms(account)["health-mistral-7b-latency"]["Threshold"] == 5e6
+    assert alarms(account)["health-mistral-7b-first-token"]["Threshold"] == 2000
     (subscription,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert subscription["Endpoint"] == "e@f.example"
 

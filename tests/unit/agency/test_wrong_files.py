@@ -23,6 +23,10 @@ BOUNDARY = "arn:aws:iam::123456789012:policy/Boundary"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/llama"
 CRON = "0 8 ? * MON-FRI *"
 CRON_FORM = "six fields (minutes, hours, day of month, month, day of week, year), such as '0 8 ? * MON-FRI *'"
+NO_FIRST_TOKEN = (
+    "the field left out: no model here answers at once on llama.cpp or exllamav2, and the containers of vllm "
+    "and tgi log no first token"
+)
 VARIABLE = '{LLAMA_ARG_FLASH_ATTN: "on"}'
 
 # What is replaced in the good file, by what, and the messages after "agencies/moh.yaml:".
@@ -538,6 +542,13 @@ WRONG += [
         id="latency that no answer can reach",
     ),
     pytest.param(
+        "models:\n  - name: chat\n",
+        "alarms: {notify: [ops@moh.example], p90_first_token_seconds: 5}\n"
+        "models:\n  - name: chat\n    mode: async\n",
+        f"11: alarms.p90_first_token_seconds: got 5, expected {NO_FIRST_TOKEN}",
+        id="first token of an answer that nobody waits for",
+    ),
+    pytest.param(
         "models:\n",
         "alarms: {}\nmodels:\n",
         "11: alarms.notify: required field is missing",
@@ -553,6 +564,20 @@ def test_a_wrong_file_gets_these_messages_and_no_other(
     with pytest.raises(AgencyFileError) as caught:
         load_agency(change(old, new))
     assert str(caught.value) == "\n".join(f"agencies/moh.yaml:{line}" for line in messages.splitlines())
+
+
+def test_a_first_token_is_asked_for_only_where_some_container_logs_it(
+    change: Callable[[str, str], Path],
+) -> None:
+    asked = "alarms: {notify: [ops@moh.example], p90_first_token_seconds: 5}\nmodels:\n"
+    path = change("models:\n", asked)
+    load_agency(path)  # llama.cpp
+    text = path.read_text().replace("engine: llama.cpp", "engine: vllm")
+    path.write_text(text)
+    with pytest.raises(AgencyFileError, match=NO_FIRST_TOKEN):
+        load_agency(path)
+    path.write_text(text.replace(", p90_first_token_seconds: 5", ""))
+    load_agency(path)  # the default is for those that have it
 
 
 @pytest.mark.parametrize(
