@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -77,6 +77,9 @@ RESERVED_ENVIRONMENT_PREFIX = "SAGEMAKER_"
 RESERVED_TAGS = ("agency",)
 """Tags that the stack sets itself, in lower case."""
 
+DEFAULT_GROUP_SIZE = 128
+"""Inputs of a layer that share a scale in GPTQ, where a recipe doesn't say."""
+
 RELATION = "relation"
 """The type of the pydantic error for values that are right alone and wrong together."""
 
@@ -84,7 +87,7 @@ Engine = Literal["llama.cpp", "exllamav2", "vllm", "tgi"]
 Artifact = Literal["model.tar.gz", "s3-prefix"]
 Deployment = Literal["rolling", "blue-green"]
 WithoutZero = Literal["refuse", "one"]
-QuantiseMethod = Literal["gguf", "exl2"]
+QuantiseMethod = Literal["gguf", "exl2", "gptq"]
 Mode = Literal["real-time", "async"]
 
 
@@ -240,20 +243,29 @@ class QuantiseConfig(_Frozen):
     """The repository and revision of the unquantised weights (safetensors)."""
 
     method: Annotated[QuantiseMethod, OneOf(lambda: get_args(QuantiseMethod))]
-    """gguf for llama.cpp, by its own tools; exl2 for exllamav2, by its converter, on a GPU."""
+    """gguf for llama.cpp, by its own tools; exl2 for exllamav2, by its converter, on a GPU; gptq for
+    exllamav2 and vllm, by GPTQModel, on a GPU."""
 
     type: Annotated[Text, forms.GGUF_TYPE] | None = None
     """Of `method: gguf` alone: the type that llama-quantize makes, such as `Q4_K_M`."""
 
     bits: Annotated[Number, Field(ge=2, le=8)] | None = None
-    """Of `method: exl2` alone: bits a weight on average, 2 to 8; the head has 6."""
+    """Of `exl2` and `gptq`: bits a weight. 2 to 8 on average for `exl2`, whose head has 6; 4 for `gptq`,
+    whose head is not quantised."""
+
+    group_size: Annotated[Whole, Field(ge=32, le=128)] | None = None
+    """Of `gptq`: how many inputs of a layer share a scale: 32, 64 or 128. Fewer are more exact, and larger:
+    0.5, 0.25 or 0.125 bits a weight more. The model's dimensions must be multiples of it. Default: 128."""
+
+    seed: Annotated[Whole, Field(ge=0, lt=2**31)] | None = None
+    """Of `gptq`: chooses and orders the parts of the text that it calibrates on. Default: 0."""
 
     calibration: Annotated[Text, forms.TEXT_FILE] | None = None
-    """A text file, by its path from the agency file, from which llama.cpp learns which weights matter. Only
-    with `method: gguf`; exllamav2 brings a text of its own. Default: none."""
+    """A text file, by its path from the agency file, from which a method learns which weights matter. `gptq`
+    must have one, `gguf` can; `exl2` brings texts of its own. Default: none."""
 
     evaluation: Annotated[Text, forms.TEXT_FILE] | None = None
-    """A text file on which the perplexity is taken before and after. Only with `method: gguf`.
+    """A text file on which the perplexity is taken before and after.
     Default: none, and no report of quality."""
 
     instance_type: Annotated[
@@ -268,6 +280,17 @@ class QuantiseConfig(_Frozen):
     def engine(self) -> Engine:
         """The engine whose files the unquantised weights are: safetensors, configuration, tokenizer."""
         return "vllm"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides beside the texts what the method makes, with its defaults; None for what it lacks."""
+        of_gptq = self.method == "gptq"
+        return {
+            "type": self.type,
+            "bits": self.bits,
+            "group_size": self.group_size or DEFAULT_GROUP_SIZE if of_gptq else None,
+            "seed": self.seed or 0 if of_gptq else None,
+        }
 
     @property
     def token_secret(self) -> str | None:

@@ -144,6 +144,8 @@ class QuantiseRecipe(_Frozen):
     method: str
     type: str | None = None
     bits: float | None = None
+    group_size: Annotated[int | None, Field(exclude_if=lambda size: size is None)] = None
+    seed: Annotated[int | None, Field(exclude_if=lambda seed: seed is None)] = None
     calibration_sha256: Sha256 | None = None
 
 

@@ -24,9 +24,7 @@ def locked_source(source: SourceConfig) -> LockedSource:
 
 def recipe_of(recipe: QuantiseConfig, calibration_sha256: str | None) -> QuantiseRecipe:
     """What the lock records of a recipe; the two are compared to tell a result of another recipe."""
-    return QuantiseRecipe(
-        method=recipe.method, type=recipe.type, bits=recipe.bits, calibration_sha256=calibration_sha256
-    )
+    return QuantiseRecipe(method=recipe.method, **recipe.settings, calibration_sha256=calibration_sha256)
 
 
 def locked(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:

@@ -17,6 +17,7 @@ from quant_llm.agency.aws_names import (
 from quant_llm.agency.loose import Relation
 from quant_llm.agency.loose import get as _get
 from quant_llm.agency.problems import HIDDEN, Location, looks_like_secret
+from quant_llm.agency.recipe_relations import quantised_relations, recipe_relations
 
 MAX_ENDPOINT_NAME = 63
 """Characters of a SageMaker endpoint name."""
@@ -33,9 +34,6 @@ ENGINES_WITH_REQUEST_METRICS = ("llama.cpp", "exllamav2")
 ROLLING_LEAST = 2
 """The fewest instances of which half, the most that a batch of SageMaker's rolling update takes, is one."""
 
-_OF_METHOD = {"type": "gguf", "bits": "exl2", "calibration": "gguf", "evaluation": "gguf"}
-_ENGINE_OF_METHOD = {"gguf": "llama.cpp", "exl2": "exllamav2"}
-
 _KEEP_AWAY = "no secret in the file: keep it in AWS Secrets Manager"
 
 
@@ -48,11 +46,11 @@ def relations(data: Any) -> Iterator[Relation]:
     yield from _first_token(data)
     if _get(data, dict, "hub") and data["hub"].get("in_network") is True and "network" not in data:
         yield Relation(("hub", "in_network"), "false, or a `network` to attach the function to")
-    yield from _recipes(data)
+    yield from recipe_relations(data)
     names: dict[str, int] = {}
     for index, model in enumerate(_get(data, list, "models") or ()):
         at = ("models", index)
-        yield from _quantised(data, model, at)
+        yield from quantised_relations(data, model, at)
         yield from _model_name(data, model, at, names)
         yield from _image(data, model, at)
         yield from _concurrency(model, at)
@@ -148,48 +146,6 @@ def _model_name(data: Any, model: Any, at: Location, names: dict[str, int]) -> I
             f"a name with which the endpoint's, '{endpoint}', has at most {MAX_ENDPOINT_NAME} characters: "
             f"it has {len(endpoint)}",
         )
-
-
-def _recipes(data: Any) -> Iterator[Relation]:
-    taken = {_get(model, str, "name") for model in _get(data, list, "models") or ()}
-    for index, recipe in enumerate(_get(data, list, "quantise") or ()):
-        at = ("quantise", index)
-        name, method = _get(recipe, str, "name"), _get(recipe, str, "method")
-        if name and name in taken:
-            yield Relation((*at, "name"), "a name of its own: a model or another recipe has this one")
-        taken.add(name)
-        if _get(recipe, str, "source", "quantised"):
-            yield Relation((*at, "source", "quantised"), "unquantised weights, so no `quantised` in a recipe")
-        for field, of in _OF_METHOD.items():
-            given = isinstance(recipe, dict) and field in recipe
-            if method in ("gguf", "exl2") and given and method != of:
-                yield Relation((*at, field), f"the field left out with method: {method}, it is of {of}")
-        wanted = "type" if method == "gguf" else "bits"
-        if method in ("gguf", "exl2") and isinstance(recipe, dict) and wanted not in recipe:
-            yield Relation((*at, "method"), f"a `{wanted}` beside method: {method}")
-
-
-def _quantised(data: Any, model: Any, at: Location) -> Iterator[Relation]:
-    name, at = _get(model, str, "source", "quantised"), (*at, "source")
-    if name is None:
-        return
-    recipes = {_get(recipe, str, "name"): recipe for recipe in _get(data, list, "quantise") or ()}
-    if name not in recipes:
-        yield Relation((*at, "quantised"), f"the name of an entry under `quantise`, not {name!r}")
-        return
-    recipe = recipes[name]
-    for field, default in (("hub", None), ("revision", "main")):
-        here = _get(model, str, "source", field) or default
-        there = _get(recipe, str, "source", field) or default
-        if here != there:
-            yield Relation((*at, field), f"that of the recipe {name!r}", there)
-    for field in ("files", "token_secret"):
-        if model["source"].get(field):
-            yield Relation((*at, field), "the field left out beside `quantised`")
-    method, engine = _get(recipe, str, "method"), _get(model, str, "engine")
-    if method in _ENGINE_OF_METHOD and engine and engine != _ENGINE_OF_METHOD[method]:
-        expected = f"{_ENGINE_OF_METHOD[method]}, which reads what method: {method} makes"
-        yield Relation((*at[:-1], "engine"), expected, _ENGINE_OF_METHOD[method])
 
 
 def _image(data: Any, model: Any, at: Location) -> Iterator[Relation]:

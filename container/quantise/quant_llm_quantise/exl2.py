@@ -6,6 +6,7 @@ the step is done only when the compiled model is there.
 
 from __future__ import annotations
 
+from quant_llm_quantise import exllamav2
 from quant_llm_quantise.request import Layout, Request
 from quant_llm_quantise.steps import Step
 
@@ -17,10 +18,17 @@ HEAD_BITS = 6
 
 
 def steps(request: Request, layout: Layout) -> list[Step]:
-    """The one command, which measures, optimises, quantises and compiles."""
+    """One command measures, optimises, quantises and compiles; what can't be loaded fails before it."""
+    source = exllamav2.source(layout)
+    work = layout.work / "exl2"
     command = (
         *("python3", "-m", "exllamav2.conversion.convert_exl2", "-nr"),
-        *("-i", str(layout.source), "-o", str(layout.work), "-cf", str(layout.files)),
+        *("-i", str(source), "-o", str(work), "-cf", str(layout.files)),
         *("-b", f"{request.bits:g}", "-hb", str(HEAD_BITS)),
     )
-    return [Step(name="convert", command=command, writes=layout.files / "config.json")]
+    return [
+        exllamav2.prepare(layout),
+        *exllamav2.measure(request, layout, "before", source),
+        Step(name="convert", command=command, writes=layout.files / "config.json"),
+        *exllamav2.measure(request, layout, "after", layout.files),
+    ]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
-from quant_llm_quantise import exl2, files, gguf, tools
+from quant_llm_quantise import exl2, files, gguf, gptq, tools
 from quant_llm_quantise.errors import QuantiseError, RequestError, SourceError
 from quant_llm_quantise.request import MANIFEST, Layout, Manifest, Request
 
@@ -16,7 +16,7 @@ LLAMA_CPP_VERSION = "LLAMA_CPP_REF"
 METHOD = "QUANTISE_METHOD"
 """The variable that says what the image was built for."""
 
-_METHODS = {"gguf": gguf, "exl2": exl2}
+_METHODS = {"gguf": gguf, "exl2": exl2, "gptq": gptq}
 
 
 def run(

@@ -14,8 +14,14 @@ from typing import Any
 
 from quant_llm_quantise.errors import RequestError
 
-METHODS = ("gguf", "exl2")
+METHODS = ("gguf", "exl2", "gptq")
 """What an image can make; each is built for one of them."""
+
+_SETTINGS: Mapping[str, set[str]] = {
+    "gguf": {"type"},
+    "exl2": {"bits"},
+    "gptq": {"bits", "group_size", "seed"},
+}
 
 MANIFEST = "manifest.json"
 """The name of the job's answer in its output. It is written last."""
@@ -35,7 +41,10 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One job. `type` is of gguf, `bits` of exl2; the texts are named by the sha256 of their bytes."""
+    """One job; the texts are named by the sha256 of their bytes.
+
+    `type` is of gguf, `bits` of exl2 and gptq, `group_size` (in inputs of a layer) and `seed` of gptq.
+    """
 
     name: str
     method: str
@@ -44,6 +53,8 @@ class Request:
     files: tuple[File, ...]
     type: str | None = None
     bits: float | None = None
+    group_size: int | None = None
+    seed: int | None = None
     calibration_sha256: str | None = None
     evaluation_sha256: str | None = None
 
@@ -58,9 +69,13 @@ class Request:
         request: Request = _make(cls, {**fields, "files": _files(fields.get("files"))}, "the request")
         if request.method not in METHODS:
             raise RequestError(f"the request's method is {request.method!r}, expected {' or '.join(METHODS)}")
-        given = {"gguf": request.type, "exl2": request.bits}
-        if any((value is None) is (method == request.method) for method, value in given.items()):
-            raise RequestError("the request must have `type` for gguf, or `bits` for exl2, and not the other")
+        for name in sorted(set().union(*_SETTINGS.values())):
+            wanted = name in _SETTINGS[request.method]
+            if wanted is (getattr(request, name) is None):
+                words = "lacks" if wanted else "has"
+                raise RequestError(f"the request {words} `{name}` for the method {request.method}")
+        if request.method == "gptq" and request.calibration_sha256 is None:
+            raise RequestError("the request lacks `calibration_sha256` for the method gptq")
         return request
 
 

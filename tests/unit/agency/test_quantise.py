@@ -19,6 +19,7 @@ from quant_llm.agency import (
     lock_path,
     locked,
     locked_recipes,
+    recipe_of,
 )
 from tests.unit.agency.test_locked import SHAPE
 
@@ -39,6 +40,8 @@ models:
     context_length: 2048
     concurrency: 1
 """
+TYPE = "    method: gguf\n    type: Q4_K_M\n"
+GPTQ = "    method: gptq\n    bits: 4\n    calibration: words.txt\n"
 SOURCE = ModelLock(
     source=LockedSource(hub="owner/whole", revision="v1", files=[]),
     commit="c" * 40,
@@ -76,6 +79,20 @@ def test_a_model_has_the_lock_of_the_result_that_it_serves(tmp_path: Path) -> No
     assert own.commit == SOURCE.commit
     assert own.source.quantised == "own-q4"
     assert locked_recipes(load_agency(path), path)["own-q4"].source == SOURCE
+
+
+def test_a_result_of_other_groups_or_another_seed_is_not_served(tmp_path: Path) -> None:
+    text = FILE.replace(TYPE, GPTQ).replace("engine: llama.cpp", "engine: vllm")
+    recipe = load_agency(agency_file(tmp_path, text)).recipe("own-q4")
+    asked = recipe_of(recipe, "1" * 64)
+    assert (asked.bits, asked.group_size, asked.seed) == (4, 128, 0)
+    for change in ({}, {"group_size": 64}, {"seed": 1}):
+        made = RESULT.model_copy(update={"recipe": asked.model_copy(update=change)})
+        path = agency_file(tmp_path, text, QuantiseLock(source=SOURCE, result=made))
+        if change:
+            assert "is not the one that its result was made by" in problems(path)
+        else:
+            assert locked(load_agency(path), path)["own"].files == RESULT.files
 
 
 def test_a_lock_without_recipes_has_not_changed_its_form() -> None:
@@ -119,7 +136,14 @@ def test_a_result_that_is_not_the_recipes_is_not_served(
         ),
         ("type: Q4_K_M", "type: 4bit", "expected a type of llama-quantize, such as 'Q4_K_M'"),
         ("method: gguf", "method: exl2", "expected a `bits` beside method: exl2"),
-        ("method: gguf", "method: gptq", "expected one of gguf, exl2"),
+        ("method: gguf", "method: awq", "expected one of gguf, exl2, gptq"),
+        ("method: gguf", "method: gptq", "expected the field left out with method: gptq, it is of gguf"),
+        ("    type: Q4_K_M\n", "    type: Q4_K_M\n    group_size: 64\n", "with method: gguf, it is of gptq"),
+        (TYPE, GPTQ.replace("bits: 4", "bits: 3"), "expected 4 with method: gptq"),
+        (TYPE, GPTQ.replace("    calibration: words.txt\n", ""), "a `calibration` beside method: gptq"),
+        (TYPE, f"{GPTQ}    group_size: 96\n", "expected 32, 64 or 128; did you mean"),
+        (TYPE, f"{GPTQ}    seed: -1\n", "seed: got -1, expected"),
+        (TYPE, GPTQ, "expected exllamav2 or vllm, which read what method: gptq makes"),
         ("name: own-q4", "name: own", "expected a name of its own"),
         ("quantised: own-q4", "quantised: other", "the name of an entry under `quantise`, not 'other'"),
         ("v1, quantised", "v2, quantised", "expected that of the recipe 'own-q4'; did you mean 'v1'?"),

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import quant_llm_quantise
-from quant_llm_quantise import exl2, gguf
+from quant_llm_quantise import exl2, gguf, gptq
 from quant_llm_quantise.errors import QuantiseError, RequestError, SourceError, ToolError
 from quant_llm_quantise.job import run
 from quant_llm_quantise.request import Layout, Manifest, Request
 from tests.unit.quantise.conftest import TEXT, Bench, request, sha256
+
+GPTQ = {"method": "gptq", "type": None, "bits": 4.0, "group_size": 64, "seed": 7}
 
 
 def run_job(bench: Bench, **changes: object) -> Manifest:
@@ -111,9 +115,11 @@ def test_output_that_can_not_be_made_is_an_error_in_words(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "gptq"}, "the request's method is 'gptq', expected gguf or exl2"),
-        ({"type": None}, "must have `type` for gguf"),
-        ({"bits": 4.0}, "and not the other"),
+        ({"method": "awq"}, "the request's method is 'awq', expected gguf or exl2 or gptq"),
+        ({"type": None}, "the request lacks `type` for the method gguf"),
+        ({"bits": 4.0}, "the request has `bits` for the method gguf"),
+        ({**GPTQ, "seed": None}, "the request lacks `seed` for the method gptq"),
+        (GPTQ, "the request lacks `calibration_sha256` for the method gptq"),
         ({"files": []}, "expected a list of at least one file"),
         ({"files": [{"path": "a"}]}, "a file lacks size, sha256"),
         ({"surprise": 1}, "the request has surprise"),
@@ -127,16 +133,46 @@ def test_a_wrong_request_is_refused(change: dict[str, Any], message: str) -> Non
 
 def test_the_converter_of_exllamav2_is_told_bits_and_folders() -> None:
     layout = Layout(Path("/opt/ml/processing"))
-    (step,) = exl2.steps(request(method="exl2", type=None, bits=4.0), layout)
+    prepare, step = exl2.steps(request(method="exl2", type=None, bits=4.0), layout)
+    assert prepare.command[-2:] == ("/opt/ml/processing/input/source", "/opt/ml/processing/work/source")
     assert step.command[:4] == ("python3", "-m", "exllamav2.conversion.convert_exl2", "-nr")
     options = dict(zip(step.command[4::2], step.command[5::2], strict=True))
     assert options == {
-        "-i": "/opt/ml/processing/input/source",
-        "-o": "/opt/ml/processing/work",
+        "-i": "/opt/ml/processing/work/source",
+        "-o": "/opt/ml/processing/work/exl2",
         "-cf": "/opt/ml/processing/output/files",
         "-b": "4",
         "-hb": "6",
     }
+
+
+def test_gptqmodel_is_told_text_groups_and_seed() -> None:
+    layout = Layout(Path("/x"))
+    asked = request(**GPTQ, calibration_sha256="c" * 64, evaluation_sha256="e" * 64)
+    steps = gptq.steps(asked, layout)
+    assert [step.name for step in steps] == ["prepare", "perplexity before", "quantise", "perplexity after"]
+    assert steps[2].command[2:5] == ("quant_llm_quantise.programs.gptq", "/x/work/source", "/x/output/files")
+    options = dict(zip(steps[2].command[5::2], steps[2].command[6::2], strict=True))
+    assert options == {
+        "--text": f"/x/input/texts/{'c' * 64}.txt",
+        "--group-size": "64",
+        "--seed": "7",
+        "--work": "/x/work/gptq",
+    }
+
+
+@pytest.mark.parametrize("method", [exl2, gptq])
+def test_exllamav2_measures_the_source_first_and_then_what_it_is_to_serve(method: ModuleType) -> None:
+    asked = {exl2: request(method="exl2", type=None, bits=4.0), gptq: request(**GPTQ)}[method]
+    asked = dataclasses.replace(asked, calibration_sha256="c" * 64, evaluation_sha256="e" * 64)
+    measured = {step.perplexity: step for step in method.steps(asked, Layout(Path("/x"))) if step.perplexity}
+    text = f"/x/input/texts/{'e' * 64}.txt"
+    assert measured["before"].command[3:] == ("/x/work/source", text)
+    assert measured["after"].command[3:] == ("/x/output/files", text)
+    for step in measured.values():
+        assert step.reads is not None
+        assert step.reads.search("perplexity: 12.3456")
+        assert not step.reads.search("perplexity: nan")
 
 
 def test_without_texts_there_are_two_steps() -> None:

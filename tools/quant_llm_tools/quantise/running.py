@@ -33,8 +33,8 @@ from quant_llm_tools.lock.agency import write_lock
 from quant_llm_tools.lock.resolve import read_shape
 from quant_llm_tools.quantise.aws import JobCloud, MadeRepository
 
-ENGINES = {"gguf": "llama.cpp", "exl2": "exllamav2"}
-"""The engine that reads what a method makes."""
+ENGINES = {"gguf": "llama.cpp", "exl2": "exllamav2", "gptq": "exllamav2"}
+"""An engine that reads what a method makes."""
 
 _ROOT = "/opt/ml/processing"
 _SPARE_GB = 30
@@ -91,8 +91,7 @@ def read_order(path: Path, name: str | None) -> Order:
     request = Request(
         name=recipe.name,
         method=recipe.method,
-        type=recipe.type,
-        bits=recipe.bits,
+        **recipe.settings,
         repository=recipe.source.hub,
         commit=lock.source.commit,
         files=tuple(File(path=one.path, size=one.size, sha256=one.sha256) for one in lock.source.files),
