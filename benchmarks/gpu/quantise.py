@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
 import hashlib
 import json
 import os
+import platform
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -81,6 +85,21 @@ def row(manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def _machine() -> dict[str, str]:
+    """When and where a number was taken; the tools' versions are in the job's answer."""
+    processor = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    gpu = "none"
+    if program := shutil.which("nvidia-smi"):
+        command = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        gpu = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "processor": f"{os.cpu_count()} x {processor[1] if processor else platform.machine()}",
+        "gpu and driver": gpu,
+        "python": platform.python_version(),
+    }
+
+
 def main() -> None:
     """Run the jobs that the command line names, and write what came of them."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -92,7 +111,6 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, required=True, help="a text")
     parser.add_argument("--evaluation", type=Path, required=True, help="another text")
     parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES))
-    parser.add_argument("--machine", default="{}", help="what the numbers were taken on, as a JSON object")
     arguments = parser.parse_args()
     calibration, evaluation = arguments.calibration.read_bytes(), arguments.evaluation.read_bytes()
     known = json.loads(arguments.results.read_text(encoding="utf-8")) if arguments.results.exists() else {}
@@ -107,7 +125,7 @@ def main() -> None:
             continue
         known[method] = {
             **row(made),
-            "machine": json.loads(arguments.machine),
+            **_machine(),
             "calibration_sha256": made.request.calibration_sha256,
             "evaluation_sha256": made.request.evaluation_sha256,
         }
