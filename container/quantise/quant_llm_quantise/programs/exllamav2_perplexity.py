@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from exllamav2 import ExLlamaV2, ExLlamaV2Config
 from exllamav2.attn import ExLlamaV2Attention
+from exllamav2.device import set_device_streams
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
@@ -35,6 +36,7 @@ def perplexity(folder: Path, windows: Iterable[list[int]]) -> float:
     config.max_seq_len = config.max_input_len = LENGTH
     model = ExLlamaV2(config)
     model.load(lazy=True)
+    set_device_streams()
     attention = ExLlamaV2Attention.Params(1, LENGTH, 0, None, None)
     tokens = [torch.tensor([window]) for window in windows]
     states = tokens
