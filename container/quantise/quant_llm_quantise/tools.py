@@ -36,7 +36,8 @@ def run(step: Step, environment: Mapping[str, str], tell: Tell) -> float | None:
     try:
         with process.stdout as output:
             for raw in output:
-                line = raw.decode(errors="replace").rstrip()
+                # Of a line that was written over itself, as a progress bar is, the last state.
+                line = raw.decode(errors="replace").rstrip().rpartition("\r")[2]
                 if line:
                     last.append(line)
                     tell(line, step=step.name)

@@ -82,6 +82,7 @@ def test_a_text_with_another_hash_is_refused(bench: Bench) -> None:
             "echo no memory; exit 1",
             "quantise: llama-quantize ended with status 1: no memory",
         ),
+        ("llama-quantize", "printf '10 %%\\r99 %%\\n'; exit 1", "ended with status 1: 99 %"),
         ("llama-quantize", "kill -9 $$", "quantise: llama-quantize was ended by signal 9: it wrote nothing"),
         ("llama-quantize", "echo sorry", "llama-quantize ended well and wrote no small-Q4_K_M.gguf: sorry"),
         ("llama-perplexity", "echo nan", "llama-perplexity ended well and told no perplexity: nan"),

@@ -32,7 +32,7 @@ def misfit(config: Mapping[str, Any], group_size: int) -> str | None:
     """What is wrong with groups of `group_size` inputs for the dimensions of config.json, if anything."""
     widths = {name: config[name] for name in ("hidden_size", "intermediate_size") if name in config}
     if "head_dim" in config and "num_attention_heads" in config:
-        widths["head_dim x num_attention_heads"] = config["head_dim"] * config["num_attention_heads"]
+        widths["width of all heads"] = config["head_dim"] * config["num_attention_heads"]
     for name, width in widths.items():
         if width % group_size:
             fits = [str(size) for size in (32, 64, 128) if not any(one % size for one in widths.values())]
