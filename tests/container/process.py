@@ -6,13 +6,13 @@ import contextlib
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from quant_llm_tools.local_aws.reserved_port import ReservedPort
 from tests.container.contract.container import Container
 from tests.container.gguf_files import write_gguf
 
@@ -39,7 +39,8 @@ class ProcessContainer(Container):
         output: Path | None = None,
     ) -> None:
         """Start `engine` with `programs` first on PATH; the log goes to `output` or a file in `directory`."""
-        super().__init__(f"http://127.0.0.1:{_free_port()}")
+        self._reserved = ReservedPort()
+        super().__init__(f"http://127.0.0.1:{self._reserved.number}")
         self._log = directory / "log" if output is None else output
         self._scratch = tempfile.TemporaryDirectory(prefix="container-")  # short, for the path of a socket
         path = os.environ["PATH"] if programs is None else f"{programs}{os.pathsep}{os.environ['PATH']}"
@@ -73,6 +74,7 @@ class ProcessContainer(Container):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
+        self._reserved.release()
         self._scratch.cleanup()
 
 
@@ -115,9 +117,3 @@ def _write_llama_server(directory: Path, engine: str) -> Path:
     program.write_text(f'#!/bin/sh\nexec env {_LLAMA_SERVERS[engine]} "$@"\n', encoding="utf-8")
     program.chmod(0o755)
     return directory
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

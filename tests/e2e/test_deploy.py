@@ -26,8 +26,8 @@ from quant_llm_tools.bench.results import Benchmark
 from quant_llm_tools.client import call_when_ready
 from quant_llm_tools.demo import MESSAGES, ask, ask_streaming, sha256_of_artifact
 from quant_llm_tools.local_aws.hosting import find_endpoint
-from quant_llm_tools.local_aws.hosting_container import free_port
 from quant_llm_tools.local_aws.hosting_variant import HostedVariant
+from quant_llm_tools.local_aws.reserved_port import ReservedPort
 from tests.e2e.conftest import REGION, Platform
 
 pytestmark = pytest.mark.e2e
@@ -60,11 +60,11 @@ def model_file() -> Path:
 @contextmanager
 def llama_server(model: Path) -> Iterator[str]:
     """llama.cpp's own server on the file, with nothing of the product in between."""
-    port = free_port()
+    port = ReservedPort()
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "quant_llm_tools.local_aws.llama_server"),
-            *("--model", str(model), "--host", "127.0.0.1", "--port", str(port)),
+            *("--model", str(model), "--host", "127.0.0.1", "--port", str(port.number)),
             *("--ctx-size", "8192", "--parallel", "4", "--threads", "1"),
         ],
         env={**os.environ, "LLAMA_ARG_THREADS": "1"},
@@ -75,16 +75,17 @@ def llama_server(model: Path) -> Iterator[str]:
         deadline = time.monotonic() + 60
         while True:
             try:
-                get_json(f"http://127.0.0.1:{port}/health")
+                get_json(f"http://127.0.0.1:{port.number}/health")
                 break
             except OSError:
                 assert time.monotonic() < deadline, "llama-server did not start"
                 assert process.poll() is None, "llama-server ended"
                 time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port.number}"
     finally:
         process.terminate()
         process.wait(timeout=20)
+        port.release()
 
 
 def test_stack_is_complete_and_the_endpoint_in_service(deployed: Platform) -> None:

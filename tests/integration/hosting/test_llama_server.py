@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from quant_llm_tools.local_aws.hosting_container import free_port
 from quant_llm_tools.local_aws.hosting_settings import HostingSettings
+from quant_llm_tools.local_aws.reserved_port import ReservedPort
 
 CHAT = {
     "messages": [
@@ -56,14 +56,14 @@ def serving(
     program: Path, smollm2: Path, **environment: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A server that is ready, and its address; it is ended by SIGTERM."""
-    port = free_port()
+    port = ReservedPort()
     log = (program.parent / "log").open("wb")
     process = subprocess.Popen(
-        [program, "--model", str(smollm2), "--host", "127.0.0.1", "--port", str(port), "--metrics"],
+        [program, "--model", str(smollm2), "--host", "127.0.0.1", "--port", str(port.number), "--metrics"],
         env={"PATH": os.environ["PATH"], "LLAMA_ARG_THREADS": "1", **environment},
         stderr=log,
     )
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port.number}"
     try:
         deadline = time.monotonic() + 20
         while get_status(f"{url}/health") != 200:
@@ -74,6 +74,7 @@ def serving(
     finally:
         process.terminate()
         process.wait(10)
+        port.release()
         log.close()
 
 

@@ -17,12 +17,13 @@ from quant_llm.engines import LLAMA_CPP, container_environment
 from quant_llm.errors import QuantLlmError
 from quant_llm.paths import CONTAINER, ROOT
 from quant_llm_tools.local_aws import hosting_variant
-from quant_llm_tools.local_aws.hosting_container import Container, free_port
+from quant_llm_tools.local_aws.hosting_container import Container
 from quant_llm_tools.local_aws.hosting_errors import DeploymentFailed
 from quant_llm_tools.local_aws.hosting_image import parse_dockerfile
 from quant_llm_tools.local_aws.hosting_settings import write_programs
 from quant_llm_tools.local_aws.hub.catalogue import packaged_model
 from quant_llm_tools.local_aws.llama_cpp_library import require_llama_cpp
+from quant_llm_tools.local_aws.reserved_port import ReservedPort
 
 AGENCY_FILE = ROOT / "agencies" / "default.yaml"
 
@@ -87,7 +88,7 @@ def _start(
     write_programs(directory / "bin")
     # The embedded AWS's own Python is the image's; the one of `programs` stands for another engine's.
     command = [sys.executable if word == "python3" else word for word in image.entrypoint]
-    port = free_port()
+    port = ReservedPort()
     environment = hosting_variant.container_environment(
         image=image.environment,
         model=variables,
@@ -96,7 +97,7 @@ def _start(
         packages=[CONTAINER / "sagemaker"],
         programs=directory / "bin",
         region=region,
-        port=port,
+        port=port.number,
     )
     return Container(
         [*command, "serve"],

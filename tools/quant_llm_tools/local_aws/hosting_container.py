@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from quant_llm_tools.local_aws.hosting_errors import DeploymentFailed
+from quant_llm_tools.local_aws.reserved_port import ReservedPort
 
 _PING_INTERVAL = 0.25
 _PING_TIMEOUT = 2  # SageMaker's; an answer that takes longer doesn't count
@@ -22,13 +22,6 @@ _PING_TIMEOUT = 2  # SageMaker's; an answer that takes longer doesn't count
 # Waits on a pipe that the embedded AWS holds, and takes the container along when that is gone, even if the
 # embedded AWS was killed. It leads the process group, so the group is there until it is ended here.
 _KEEPER = 'trap "" TERM; read -r _; kill -TERM 0; sleep 5; kill -KILL 0'
-
-
-def free_port() -> int:
-    """A port of loopback that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Container:
@@ -40,11 +33,12 @@ class Container:
         *,
         environment: Mapping[str, str],
         directory: Path,
-        port: int,
+        port: ReservedPort | None,
         log: Callable[[str], None],
     ) -> None:
-        """Start `command` with nothing but `environment`; it is to listen on `port`."""
-        self.port = port
+        """Start `command` with nothing but `environment`; it is to listen on `port`, its own to its end."""
+        self.port = port.number if port else 0
+        self._reserved = port
         self._log = log
         self._last_line = "it wrote nothing"
         self._ending = threading.Lock()
@@ -139,6 +133,8 @@ class Container:
             if self._keeper.returncode is None:  # once waited for, its number may belong to somebody else
                 os.killpg(self._keeper.pid, signal.SIGKILL)
                 self._keeper.communicate()
+        if self._reserved:
+            self._reserved.release()
 
 
 def _message(line: str) -> str:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from quant_llm_tools.local_aws import images
-from quant_llm_tools.local_aws.hosting_container import Container, free_port
+from quant_llm_tools.local_aws.hosting_container import Container
 from quant_llm_tools.local_aws.hosting_errors import DeploymentFailed
 from quant_llm_tools.local_aws.hosting_image import ImageConfiguration, read_image
 from quant_llm_tools.local_aws.hosting_logs import LogStream
 from quant_llm_tools.local_aws.hosting_model_data import fetch_model_data, remove_model_data
 from quant_llm_tools.local_aws.hosting_settings import HostingSettings
+from quant_llm_tools.local_aws.reserved_port import ReservedPort
 
 # What SageMaker waits when the endpoint configuration doesn't say, in seconds.
 _DOWNLOAD_TIMEOUT = 3600
@@ -130,7 +131,7 @@ class HostedVariant:
         return str(url)
 
     def _start(self, image: images.LocalImage, configuration: ImageConfiguration) -> None:
-        port = free_port()
+        port = ReservedPort()
         command = [
             sys.executable if word in ("python", "python3") else word for word in configuration.entrypoint
         ]
@@ -142,10 +143,11 @@ class HostedVariant:
             packages=sorted(folder for folder in image.context.iterdir() if folder.is_dir()),
             programs=self._settings.programs_directory,
             region=self._region,
-            port=port,
+            port=port.number,
         )
         with self._changing:
             if self._stopping.is_set():
+                port.release()
                 raise DeploymentFailed("The endpoint is being deleted.")
             self._container = container = Container(
                 [*command, "serve"],

@@ -99,7 +99,9 @@ class Run:
         ]
         home = self._folder / "home"
         home.mkdir(parents=True)
-        container = Container(command, environment=environment, directory=home, port=0, log=self._log.write)
+        container = Container(
+            command, environment=environment, directory=home, port=None, log=self._log.write
+        )
         deadline = time.monotonic() + self._asked.get("StoppingCondition", {}).get(
             "MaxRuntimeInSeconds", 86_400
         )
