@@ -111,6 +111,10 @@ sbom: setup ## what the product is made of, as an SBOM in SPDX: build/sbom.spdx.
 	@echo build/sbom.spdx.json
 .PHONY: sbom
 
+audit: setup-dev ## known vulnerabilities of all locked packages, by OSV and the npm registry (docs/security.md)
+	$(BIN)/python tools/audit.py
+.PHONY: audit
+
 drills: setup-dev ## deploys that fail on purpose: what they say, what they leave, and the next deploy
 	$(BIN)/python -m tests.drills
 .PHONY: drills
