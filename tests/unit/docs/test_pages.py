@@ -11,18 +11,16 @@ from pathlib import Path
 import pytest
 
 from quant_llm_tools import cli
+from tests.unit.docs.pages import TEXTS, blocks
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("benchmarks/**/*.md"))]
-TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 
 
 def commands(program: str) -> Iterator[tuple[str, str]]:
     """Page and line of every command of a program: in blocks, and in the text between backquotes."""
     for page, text in TEXTS.items():
-        blocks = re.findall(r"^```(?:bash|sh|shell|console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-        lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+        lines = [line for block in blocks(text) for line in block]
         for line in [*lines, *re.findall(r"`([^`\n]+)`", prose)]:
             typed = re.sub(r"^\$ ", "", line.strip())
             typed = re.sub(r"\s+(#|\||>|&&|;).*$", "", typed)
