@@ -65,15 +65,15 @@ CAUSES = (
         "AWS has no instance of the type free at the moment: deploy later, or take another type or region",
     ),
     Cause(
+        "image",
+        r"[Aa]ll images included|ECR|image.*(not|n't) (found|exist)|CannotPull|pull image",
+        "SageMaker can't get the image: is it in the agency's region, and may the endpoint's role pull it",
+    ),
+    Cause(
         "model data",
         r"[Mm]odel data|ModelData|AccessDenied|Access Denied|not authorized|KMS",
         "SageMaker can't read the artifact: has the bucket's or the key's policy, or a permissions boundary, "
         "been changed",
-    ),
-    Cause(
-        "image",
-        r"ECR|image.*(not|n't) (found|exist)|CannotPull|pull image",
-        "SageMaker can't get the image: is it in the agency's region, and may the endpoint's role pull it",
     ),
     Cause(
         "health check",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from quant_llm_tools.demo import clients, tool_environment
 from quant_llm_tools.local_aws import images
 from quant_llm_tools.local_aws.hosting import find_endpoint
 from quant_llm_tools.local_aws.server import LocalAws
+from tests.integration.hosting.embedded import create_role
 
 ENDPOINT = "default-smollm2-135m"
 REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/llamacpp"
@@ -119,7 +119,7 @@ def serving_examples(directory: Path) -> Iterator[ServedExamples]:
             shutil.copytree(CONTAINER / folder, context / folder)
         images.register(REPOSITORY, "1", context)
         _put_archive(served)
-        _create_endpoint(served, _create_role(served))
+        _create_endpoint(served, create_role(served.client("iam"), name=ROLE, may=("s3:GetObject", "ecr:*")))
         yield served
 
 
@@ -135,22 +135,6 @@ def _put_archive(served: ServedExamples) -> None:
     s3.create_bucket(Bucket=BUCKET)
     s3.upload_file(str(archive), BUCKET, KEY)
     archive.unlink()
-
-
-def _create_role(served: ServedExamples) -> str:
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "sagemaker.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
-    iam = served.client("iam")
-    arn: str = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
-    return arn
 
 
 def _create_endpoint(served: ServedExamples, role: str) -> None:

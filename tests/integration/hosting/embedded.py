@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import tarfile
 import threading
 import time
@@ -133,6 +134,23 @@ class EmbeddedAws:
             client.close()
 
 
+def create_role(iam: Any, *, name: str = "hosting", may: tuple[str, ...] = ("s3:*", "ecr:*")) -> str:
+    """A role for SageMaker on an embedded AWS that enforces IAM; returns its ARN, ROLE unless renamed."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sagemaker.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    allow = {"Effect": "Allow", "Action": may, "Resource": "*"}
+
+    def document(statement: Mapping[str, Any]) -> str:
+        return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+    arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName="may", PolicyDocument=document(allow))
+    return arn
+
+
 class _Handler(MotoRequestHandler):
     """Without a line for each request in the output of a test that fails."""
 
@@ -150,8 +168,7 @@ def running(directory: Path, **times: float) -> Iterator[EmbeddedAws]:
     embedded = EmbeddedAws(f"http://127.0.0.1:{server.port}", directory)
     settings = hosting.HostingSettings(
         state_directory=directory,
-        s3_client=lambda _region: embedded.client("s3"),
-        sns_client=lambda _region: embedded.client("sns"),
+        client=lambda service, _region, _role: embedded.client(service),
         restart_seconds=(0.1, 0.2),
         **{"stop_seconds": 1, "response_seconds": 20, "stream_seconds": 20, **times},
     )
@@ -168,5 +185,5 @@ def running(directory: Path, **times: float) -> Iterator[EmbeddedAws]:
         server.server_close()
         embedded.close()
         images.forget_all()
-        for service in ("sagemaker", "logs", "s3", "sns"):
+        for service in ("sagemaker", "logs", "s3", "sns", "ecr"):
             get_backend(service).reset()

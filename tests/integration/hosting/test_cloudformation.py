@@ -14,7 +14,7 @@ import pytest
 
 from quant_llm_tools.local_aws import hosting, images
 from quant_llm_tools.local_aws.server import LocalAws
-from tests.integration.hosting.embedded import CONTEXT, FAKE_IMAGE, FAKE_REPOSITORY, ROLE
+from tests.integration.hosting.embedded import CONTEXT, FAKE_IMAGE, FAKE_REPOSITORY, ROLE, create_role
 
 
 class Stack:
@@ -87,7 +87,9 @@ class Stack:
 def stack(tmp_path: Path) -> Iterator[Stack]:
     with LocalAws(directory=tmp_path) as embedded:
         images.register(FAKE_REPOSITORY, "1", CONTEXT)
-        yield Stack(embedded)
+        stack = Stack(embedded)
+        create_role(stack.client("iam"))
+        yield stack
 
 
 def test_failed_endpoint_fails_the_stack_with_its_reason(stack: Stack) -> None:

@@ -29,13 +29,13 @@ CHAT = {
 }
 
 
-def no_s3(region: str) -> Any:
+def no_client(service: str, region: str, role: str) -> Any:
     raise AssertionError("no model is fetched here")
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    settings = HostingSettings(state_directory=tmp_path, s3_client=no_s3, sns_client=no_s3)
+    settings = HostingSettings(state_directory=tmp_path, client=no_client)
     settings.write_programs()
     return settings.programs_directory / "llama-server"
 

@@ -15,7 +15,7 @@ from quant_llm.agency import AgencyConfig, load_agency, locked
 from quant_llm.paths import ROOT
 from quant_llm_tools.local_aws import images
 from stacks.quant_llm_stack import QuantLlmStack
-from tests.integration.hosting.embedded import CONTEXT, FAKE_IMAGE, FAKE_REPOSITORY
+from tests.integration.hosting.embedded import CONTEXT, FAKE_IMAGE, FAKE_REPOSITORY, ROLE, create_role
 from tests.integration.local_aws.account import Account
 
 DEFAULT = ROOT / "agencies" / "default.yaml"
@@ -33,12 +33,12 @@ ABOUT_SCALING = (
     "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::CloudWatch::Alarm",
 )
-ROLE = "arn:aws:iam::123456789012:role/hosting"
 
 
 @pytest.fixture(scope="module")
 def hosting(account: Account) -> Account:
     images.register(FAKE_REPOSITORY, "1", CONTEXT)
+    create_role(account.client("iam"))
     return account
 
 

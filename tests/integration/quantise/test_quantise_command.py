@@ -21,6 +21,7 @@ from quant_llm_tools.cli import main
 from quant_llm_tools.local_aws import images
 from quant_llm_tools.local_aws.server import LocalAws
 from quant_llm_tools.quantise import running
+from tests.integration.hosting.embedded import create_role
 from tests.integration.local_aws.account import Account
 
 RECIPE = """\
@@ -84,6 +85,7 @@ def account() -> Iterator[Account]:
     with LocalAws() as aws:
         made = Account(aws)
         made.client("s3").create_bucket(Bucket=BUCKET)
+        create_role(made.client("iam"), name="job")
         yield made
         made.close()
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from quant_llm_tools.local_aws.hosting_errors import DeploymentFailed
+from quant_llm_tools.local_aws.hosting_errors import AccessRefused, DeploymentFailed
 from quant_llm_tools.local_aws.hosting_model_data import fetch_model_data, remove_model_data
 
 URL = "s3://bucket/models/a/model.tar.gz"
@@ -88,8 +88,8 @@ def test_missing_object_is_named(tmp_path: Path) -> None:
         fetch(FakeS3(None), tmp_path / "model")
 
 
-def test_forbidden_object_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DeploymentFailed, match=rf"Could not access model data at {URL}.*AccessDenied"):
+def test_forbidden_object_is_told_apart_from_a_missing_one(tmp_path: Path) -> None:
+    with pytest.raises(AccessRefused, match="GetObject"):
         fetch(FakeS3(None, code="AccessDenied"), tmp_path / "model")
 
 

@@ -44,6 +44,11 @@ def test_a_long_log_is_cut_at_its_beginning_and_long_lines_at_their_end() -> Non
         ("Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity", "capacity"),
         ("Failed to download model data from s3://bucket/key: Access Denied", "model data"),
         ("The image '123.dkr.ecr.us-east-1.amazonaws.com/x:1' does not exist", "image"),
+        (
+            "Please make sure all images included in the model for the production variant AllTraffic exist, "
+            "and that the execution role has permissions to access them. (not authorized to perform ...)",
+            "image",
+        ),
         ("The primary container did not pass the ping health check", "health check"),
     ],
 )

@@ -79,17 +79,41 @@ class Cloud:
         key = (service, region, account)
         with self._client_lock:
             if key not in self._clients:
-                client = self._session.client(
-                    service,
-                    region_name=region,
-                    endpoint_url=self.endpoint_url,
-                    aws_access_key_id=ACCESS_KEY,
-                    aws_secret_access_key=SECRET_KEY,
-                    config=_CONFIG,
-                )
+                client = self._make_client(service, region, ACCESS_KEY, SECRET_KEY)
                 client.meta.events.register("before-sign.*.*", _as_account(account))
                 self._clients[key] = client
             return self._clients[key]
+
+    def client_of_role(self, service: Any, region: str, role_arn: str, *, session: str) -> Any:
+        """A client in a role's session of that name; made once and kept.
+
+        Each request is decided by the policies that the role has then. Whether the service may assume it is
+        the caller's to check.
+        """
+        key = (service, region, role_arn)
+        if key not in self._clients:
+            sts = self.client("sts", region, role_arn.split(":")[4])
+            assumed = sts.assume_role(RoleArn=role_arn, RoleSessionName=session)["Credentials"]
+            with self._client_lock:
+                self._clients[key] = self._make_client(
+                    service,
+                    region,
+                    assumed["AccessKeyId"],
+                    assumed["SecretAccessKey"],
+                    assumed["SessionToken"],
+                )
+        return self._clients[key]
+
+    def _make_client(self, service: Any, region: str, key: str, secret: str, token: str | None = None) -> Any:
+        return self._session.client(
+            service,
+            region_name=region,
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            config=_CONFIG,
+        )
 
     def spawn(self, name: str, work: Callable[[], None]) -> None:
         """Do something in the background; `stop` waits for it, so it must heed `stopping`."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from quant_llm_tools.local_aws.hosting_errors import AccessRefused
 from quant_llm_tools.local_aws.hosting_settings import HostingSettings
 from quant_llm_tools.local_aws.hosting_variant import HostedVariant
 from quant_llm_tools.local_aws.runtime_upstream import Upstream
@@ -43,7 +44,10 @@ class AsyncRequest:
 
 
 class AsyncQueue:
-    """Answers requests with as many at a time as the configuration says, by a variant that `choose` gives."""
+    """Answers requests with as many at a time as the configuration says, by a variant that `choose` gives.
+
+    Requests are read, and answers written and told of, in the name of the role whose ARN is `role`.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class AsyncQueue:
         region: str,
         configuration: Mapping[str, Json],
         settings: HostingSettings,
+        role: str,
         choose: Callable[[], HostedVariant | None],
     ) -> None:
         self._endpoint = endpoint
@@ -59,6 +64,7 @@ class AsyncQueue:
         self.configuration = configuration
         self._output: Mapping[str, Json] = configuration["OutputConfig"]
         self._settings = settings
+        self._role = role
         self._choose = choose
         limit = configuration.get("ClientConfig", {}).get("MaxConcurrentInvocationsPerInstance")
         self._workers = ThreadPoolExecutor(limit or _MOST_AT_A_TIME, f"requests of {endpoint}")
@@ -88,18 +94,18 @@ class AsyncQueue:
     def _process(self, request: AsyncRequest) -> None:
         try:
             status, content_type, body = self._answer(request)
-        except (ClientError, OSError, http.client.HTTPException) as error:
+        except (ClientError, AccessRefused, OSError, http.client.HTTPException) as error:
             status, content_type, body = 0, "text/plain", str(error).encode()
         try:
             self._tell(request, status, content_type, body)
-        except ClientError:
+        except (ClientError, AccessRefused):
             _log.exception("request %s of endpoint %s", request.inference_id, self._endpoint)
 
     def _answer(self, request: AsyncRequest) -> tuple[int, str, bytes]:
         if time.time() - request.received > request.life_seconds:
             raise OSError("The request expired before it could be processed.")
         bucket, _, key = request.input_location.removeprefix("s3://").partition("/")
-        body = self._settings.s3_client(self._region).get_object(Bucket=bucket, Key=key)["Body"].read()
+        body = self._client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         variant = self._choose()
         if variant is None:
             raise OSError("The endpoint has no container in service.")
@@ -117,6 +123,9 @@ class AsyncQueue:
         finally:
             upstream.close()
 
+    def _client(self, service: str) -> Any:
+        return self._settings.client(service, self._region, self._role)
+
     def _tell(self, request: AsyncRequest, status: int, content_type: str, body: bytes) -> None:
         well = status // 100 == 2
         location = request.output_location if well else request.failure_location
@@ -124,7 +133,7 @@ class AsyncQueue:
         encryption: dict[str, Json] = {}
         if "KmsKeyId" in self._output:
             encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self._output["KmsKeyId"]}
-        self._settings.s3_client(self._region).put_object(
+        self._client("s3").put_object(
             Bucket=bucket, Key=key, Body=body, ContentType=content_type, **encryption
         )
         topics = self._output.get("NotificationConfig", {})
@@ -154,4 +163,4 @@ class AsyncQueue:
             "eventSource": "aws:sagemaker",
             "eventName": "InferenceResult",
         }
-        self._settings.sns_client(self._region).publish(TopicArn=topic, Message=json.dumps(message))
+        self._client("sns").publish(TopicArn=topic, Message=json.dumps(message))

@@ -18,6 +18,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from quant_llm_tools.local_aws.hosting_errors import AccessRefused
 from quant_llm_tools.local_aws.hosting_settings import HostingSettings
 
 Json = Any
@@ -26,12 +27,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Capture:
-    """What a configuration's DataCaptureConfig asks for."""
+    """What a configuration's DataCaptureConfig asks for; `role` is the ARN of the role that writes it."""
 
     endpoint: str
     region: str
     configuration: Mapping[str, Json]
     settings: HostingSettings
+    role: str
 
     @property
     def summary(self) -> dict[str, Json]:
@@ -76,13 +78,13 @@ class Capture:
         if "KmsKeyId" in self.configuration:
             encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.configuration["KmsKeyId"]}
         try:
-            self.settings.s3_client(self.region).put_object(
+            self.settings.client("s3", self.region, self.role).put_object(
                 Bucket=bucket,
                 Key=f"{prefix.rstrip('/')}/{key}".lstrip("/"),
                 Body=json.dumps(line).encode() + b"\n",
                 **encryption,
             )
-        except ClientError:
+        except (ClientError, AccessRefused):
             _log.exception("data capture of endpoint %s", self.endpoint)
 
     def _encoded(self, content_type: str, body: bytes) -> dict[str, str]:

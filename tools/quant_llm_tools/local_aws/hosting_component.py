@@ -172,8 +172,10 @@ class HostedComponent:
 
     def _started(self, specification: Json) -> HostedVariant:
         """A healthy container of the specification. Raises DeploymentFailed and leaves nothing running."""
+        definition, role = self.endpoint.model(specification["ModelName"])
         variant = HostedVariant(
-            definition=self.endpoint.container_definition(specification["ModelName"]),
+            definition=definition,
+            role=role,
             variant={
                 "VariantName": self.endpoint.production_variants[0]["VariantName"],
                 **specification.get("StartupParameters", {}),

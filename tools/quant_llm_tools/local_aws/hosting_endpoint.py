@@ -220,6 +220,7 @@ class HostedEndpoint(FakeEndpoint):
                 region=self.region,
                 configuration=asynchronous,
                 settings=self.settings,
+                role=self._role(configuration),
                 choose=lambda: self.choose(None),
             )
         if captured := configuration.get("DataCaptureConfig"):
@@ -228,7 +229,12 @@ class HostedEndpoint(FakeEndpoint):
                 region=self.region,
                 configuration=captured,
                 settings=self.settings,
+                role=self._role(configuration),
             )
+
+    def _role(self, configuration: Json) -> str:
+        """Who handles callers' data: the configuration's role, which one without models has, or a model's."""
+        return str(configuration.get("ExecutionRoleArn") or self._serving[0].role)
 
     def _create(self, configuration: Json) -> None:
         try:
@@ -263,8 +269,10 @@ class HostedEndpoint(FakeEndpoint):
             for entry in configuration["ProductionVariants"]:
                 if "ModelName" not in entry:
                     continue  # its inference components bring the models
+                definition, role = self.model(entry["ModelName"])
                 variant = HostedVariant(
-                    definition=self.container_definition(entry["ModelName"]),
+                    definition=definition,
+                    role=role,
                     variant=entry,
                     account=self.account,
                     region=self.region,
@@ -295,8 +303,11 @@ class HostedEndpoint(FakeEndpoint):
         with self._changing:
             self._all = [variant for variant in self._all if variant not in variants]
 
-    def container_definition(self, model_name: str) -> Json:
-        """The one container of a Model. Raises DeploymentFailed if there is no Model, or another number."""
+    def model(self, model_name: str) -> tuple[Json, str]:
+        """The one container of a Model, and the ARN of its execution role.
+
+        Raises DeploymentFailed if there is no Model, or another number of containers.
+        """
         try:
             model = self._backend.describe_model(model_name)
         except ValidationError as error:
@@ -306,7 +317,7 @@ class HostedEndpoint(FakeEndpoint):
             raise DeploymentFailed(
                 f"The embedded AWS hosts models of one container, '{model_name}' has {len(definitions)}."
             )
-        return definitions[0]
+        return definitions[0], model.execution_role_arn
 
     def _process_production_variants(self, production_variants: list[Json]) -> list[Json]:
         """moto's summaries, with SageMaker's weight where the configuration gives none."""

@@ -1,6 +1,8 @@
-"""The one way in which hosting fails."""
+"""How hosting fails, and what its roles are refused."""
 
 from __future__ import annotations
+
+from botocore.exceptions import ClientError
 
 # DescribeEndpoint's FailureReason has this many characters at most.
 _REASON_LENGTH = 1024
@@ -11,3 +13,12 @@ class DeploymentFailed(Exception):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason if len(reason) <= _REASON_LENGTH else reason[: _REASON_LENGTH - 1] + "…")
+
+
+class AccessRefused(Exception):
+    """The execution role may not do it, or can't be assumed; the message says which."""
+
+
+def refused(error: ClientError) -> bool:
+    """Whether a call failed for want of a permission."""
+    return error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException", "403")

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quant_llm_tools.local_aws.hosting_errors import DeploymentFailed
+from quant_llm_tools.local_aws.hosting_errors import AccessRefused, DeploymentFailed, refused
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -56,7 +56,8 @@ def fetch_model_data(
     else is an archive that is unpacked. `timeout` covers the whole, in seconds.
 
     Raises DeploymentFailed, worded as SageMaker words it, if there is no such object, if it isn't a whole
-    tar.gz, if keys can't be files, if the time is over, or when it is `cancelled`.
+    tar.gz, if keys can't be files, if the time is over, or when it is `cancelled`. Raises AccessRefused if
+    the client's role may not read it.
     """
     watch = _Watch(url, timeout, cancelled)
     directory.mkdir(parents=True)
@@ -138,6 +139,8 @@ def _explained(url: str) -> Iterator[None]:
     except ClientError as error:
         if error.response["Error"]["Code"] in _NOT_THERE:
             raise DeploymentFailed(f"Could not find model data at {url}.") from error
+        if refused(error):
+            raise AccessRefused(str(error)) from error
         raise DeploymentFailed(f"Could not access model data at {url}: {error}") from error
     except BotoCoreError as error:
         raise DeploymentFailed(f"Could not download model data at {url}: {error}") from error

@@ -6,10 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from typing import Any
 
 _TOOLS = Path(__file__).parents[2]
 
@@ -23,16 +20,15 @@ NO_GPU = (
 class HostingSettings:
     """Settings of hosting; times are in seconds.
 
-    `state_directory` receives models and scratch files of the containers. `s3_client` gives a region's client
-    of the embedded AWS's own S3, where models come from, `sns_client` of its SNS. `stop_seconds` lie between
-    SIGTERM and SIGKILL (SageMaker: 30), `restart_seconds` before each new start of a container that died. A
-    model may take `response_seconds` to answer whole (SageMaker: 60), `stream_seconds` to end a stream
-    (SageMaker: 480).
+    `state_directory` receives models and scratch files of the containers. `client` gives a client of the
+    embedded AWS by service, region and the ARN of the role in whose name it acts, or raises AccessRefused.
+    `stop_seconds` lie between SIGTERM and SIGKILL (SageMaker: 30), `restart_seconds` before each new start of
+    a container that died. A model may take `response_seconds` to answer whole (SageMaker: 60),
+    `stream_seconds` to end a stream (SageMaker: 480).
     """
 
     state_directory: Path
-    s3_client: Callable[[str], S3Client]
-    sns_client: Callable[[str], Any]
+    client: Callable[[str, str, str], Any]
     stop_seconds: float = 30
     restart_seconds: tuple[float, ...] = (1, 4)
     response_seconds: float = 60

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quant_llm_tools.local_aws import images
+from quant_llm_tools.local_aws import execution_role, images
 from quant_llm_tools.local_aws.hosting_container import Container
-from quant_llm_tools.local_aws.hosting_errors import DeploymentFailed
+from quant_llm_tools.local_aws.hosting_errors import AccessRefused, DeploymentFailed
 from quant_llm_tools.local_aws.hosting_image import ImageConfiguration, read_image
 from quant_llm_tools.local_aws.hosting_logs import LogStream
 from quant_llm_tools.local_aws.hosting_model_data import fetch_model_data, remove_model_data
@@ -32,8 +32,8 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class HostedVariant:
     """One deployment of a production variant; an update of the endpoint makes a new one.
 
-    `definition` is the Model's container definition, `variant` the entry in the endpoint configuration;
-    `log_group` is that of the endpoint unless given.
+    `definition` is the Model's container definition, `role` the ARN of its execution role, `variant` the
+    entry in the endpoint configuration; `log_group` is that of the endpoint unless given.
     `unavailable` says why no request can be answered at the moment, or is None.
     """
 
@@ -41,6 +41,7 @@ class HostedVariant:
         self,
         *,
         definition: Mapping[str, Any],
+        role: str,
         variant: Mapping[str, Any],
         account: str,
         region: str,
@@ -60,6 +61,7 @@ class HostedVariant:
             group=log_group or f"/aws/sagemaker/Endpoints/{endpoint}",
             stream=f"{self.name}/{instance}",
         )
+        self.role = role
         self._definition = definition
         self._variant = variant
         self._region = region
@@ -86,6 +88,7 @@ class HostedVariant:
                 raise DeploymentFailed("The endpoint is being deleted.")
             (self.directory / "home").mkdir(parents=True)
             self._fetch_model()
+            self._pull(image)
         if self._variant.get("InitialInstanceCount", 1) > 1:
             self.log.write("The embedded AWS runs one container, whatever the instance count.")
         self._start(image, configuration)
@@ -109,9 +112,29 @@ class HostedVariant:
             model.mkdir()
             return
         timeout = self._variant.get("ModelDataDownloadTimeoutInSeconds", _DOWNLOAD_TIMEOUT)
-        s3 = self._settings.s3_client(self._region)
-        fetch_model_data(s3, url, model, timeout=timeout, cancelled=self._stopping)
+        try:
+            s3 = self._settings.client("s3", self._region, self.role)
+            fetch_model_data(s3, url, model, timeout=timeout, cancelled=self._stopping)
+        except AccessRefused as refused:
+            raise DeploymentFailed(
+                f'Could not access model data at {url}. Please ensure that the role "{self.role}" exists and '
+                'that its trust relationship policy allows the action "sts:AssumeRole" for the service '
+                'principal "sagemaker.amazonaws.com". Also ensure that the role has "s3:GetObject" '
+                f"permissions and that the object is located in {self._region}. If your Model uses multiple "
+                'models or uncompressed models, please ensure that the role has "s3:ListBucket" permission. '
+                f"({refused})"
+            ) from refused
         self.log.write(f"Fetched {url} into {model}")
+
+    def _pull(self, image: images.LocalImage) -> None:
+        try:
+            execution_role.pull(self._settings.client("ecr", self._region, self.role), image)
+        except AccessRefused as refused:
+            raise DeploymentFailed(
+                "Please make sure all images included in the model for the production variant "
+                f"{self.name} exist, and that the execution role used to create the model has permissions to "
+                f"access them. ({refused})"
+            ) from refused
 
     def _model_data_url(self) -> str | None:
         """Where the model's data is, which ends in a slash when it is a prefix; None for a model without."""

@@ -1,7 +1,8 @@
-"""One run of a processing job: its input from S3, the entrypoint, its output to S3."""
+"""One run of a processing job: its input from S3, the entrypoint, its output to S3, all as its role."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -16,10 +17,10 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quant_llm.names import PROCESSING_LOG_GROUP
-from quant_llm_tools.local_aws import images
+from quant_llm_tools.local_aws import execution_role, images
 from quant_llm_tools.local_aws.cloud import Cloud
 from quant_llm_tools.local_aws.hosting_container import Container
-from quant_llm_tools.local_aws.hosting_errors import DeploymentFailed
+from quant_llm_tools.local_aws.hosting_errors import AccessRefused, DeploymentFailed
 from quant_llm_tools.local_aws.hosting_image import read_image
 from quant_llm_tools.local_aws.hosting_logs import LogStream
 
@@ -27,6 +28,7 @@ Json = Any
 
 _ROOT = PurePosixPath("/opt/ml/processing")
 _ROOT_VARIABLE = "QUANTISE_ROOT"  # a container has the folder itself
+_BLOCK_BYTES = 1 << 20
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 10.0
 
@@ -46,7 +48,7 @@ class Run:
     def __init__(self, cloud: Cloud, account: str, region: str, asked: Mapping[str, Json]) -> None:
         self._cloud = cloud
         self._asked = asked
-        self._s3 = cloud.client("s3", region, account)
+        self._region = region
         self._folder = cloud.work_dir / "processing" / asked["ProcessingJobName"]
         self._stopping = threading.Event()
         stream = f"{asked['ProcessingJobName']}/algo-1-{int(time.time())}"
@@ -71,7 +73,7 @@ class Run:
             said = message.read_text(encoding="utf-8") if message.exists() else None
             reason = f"AlgorithmError: {ending}" if status == "Failed" else None
             return Outcome(status, said, reason)
-        except (DeploymentFailed, BotoCoreError, ClientError, OSError) as error:
+        except (AccessRefused, DeploymentFailed, BotoCoreError, ClientError, OSError) as error:
             return Outcome("Failed", None, f"ClientError: {error}")
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -83,6 +85,7 @@ class Run:
                 f"The image '{self._asked['AppSpecification']['ImageUri']}' does not exist, "
                 "or it was not built by the embedded AWS."
             )
+        execution_role.pull(self._client("ecr"), image)
         configuration = read_image(image.context)
         packages = sorted(str(folder) for folder in image.context.iterdir() if folder.is_dir())
         environment = {
@@ -113,6 +116,9 @@ class Run:
         ending = container.wait()
         return ("Completed" if ending.startswith("Container exited with code 0:") else "Failed"), ending
 
+    def _client(self, service: str) -> Any:
+        return execution_role.client(self._cloud, service, self._region, self._asked["RoleArn"])
+
     def _outputs(self) -> list[Json]:
         return [one["S3Output"] for one in self._asked.get("ProcessingOutputConfig", {}).get("Outputs", [])]
 
@@ -128,14 +134,18 @@ class Run:
         address = urlsplit(source["S3Uri"])
         bucket, prefix = address.netloc, address.path.lstrip("/").rstrip("/") + "/"
         folder = self._local(source["LocalPath"])
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        s3 = self._client("s3")
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         keys = [one["Key"] for page in pages for one in page.get("Contents", [])]
         if not keys:
             raise DeploymentFailed(f'No S3 objects found under S3 URL "{source["S3Uri"]}"')
         for key in keys:
             path = folder / key.removeprefix(prefix)
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._s3.download_file(bucket, key, str(path))
+            # Not download_file: it begins with a HEAD, whose refusal has no body to say why.
+            body = s3.get_object(Bucket=bucket, Key=key)["Body"]
+            with contextlib.closing(body), path.open("wb") as file:
+                shutil.copyfileobj(body, file, _BLOCK_BYTES)
 
     def _upload(self, output: Mapping[str, Json]) -> None:
         address = urlsplit(output["S3Uri"])
@@ -144,4 +154,4 @@ class Run:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 name = path.relative_to(folder).as_posix()
-                self._s3.upload_file(str(path), address.netloc, f"{prefix}/{name}")
+                self._client("s3").upload_file(str(path), address.netloc, f"{prefix}/{name}")

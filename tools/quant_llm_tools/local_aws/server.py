@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +28,7 @@ from quant_llm_tools.local_aws import (
     codebuild,
     embedded_metrics,
     events,
+    execution_role,
     hosting,
     images,
     price_list,
@@ -154,8 +156,7 @@ class LocalAws:
         hosting.install(
             HostingSettings(
                 state_directory=cloud.work_dir / "hosting",
-                s3_client=lambda region: cloud.client("s3", region),
-                sns_client=lambda region: cloud.client("sns", region),
+                client=partial(execution_role.client, cloud),
             )
         )
         resources.callback(hosting.stop_all)
