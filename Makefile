@@ -119,6 +119,10 @@ drills: setup-dev ## deploys that fail on purpose: what they say, what they leav
 	$(BIN)/python -m tests.drills
 .PHONY: drills
 
+upgrade: setup-dev ## deploy from an older commit (FROM=v1, or the last release), from here, and back: what changes, what is lost
+	@$(BIN)/python -m tests.upgrade $(FROM)
+.PHONY: upgrade
+
 faults: setup-dev ## 1,000 seeded runs of the repack with faults of the hub, S3 and the workers
 	$(BIN)/python -m tests.faults.run --runs 1000 --seed $(or $(SEED),0)
 .PHONY: faults

@@ -15,12 +15,12 @@ _GIT = ("git", "-c", "core.hooksPath=/dev/null")
 
 def repository_root(path: Path) -> Path:
     """The root of the git repository that `path` is in; QuantLlmError when it is in none."""
-    return Path(_git(path, "rev-parse", "--show-toplevel", wrong=f"{path}: not in a git repository"))
+    return Path(git(path, "rev-parse", "--show-toplevel", wrong=f"{path}: not in a git repository"))
 
 
 def commit_of(repository: Path, ref: str) -> str:
     """The whole hash of the commit that a ref names; QuantLlmError when there is none here."""
-    return _git(
+    return git(
         repository,
         "rev-parse",
         "--verify",
@@ -35,7 +35,7 @@ def merge_base(repository: Path, base: str, head: str) -> str:
 
     QuantLlmError when history ends before it, as in a clone that took the last commits only.
     """
-    return _git(
+    return git(
         repository,
         "merge-base",
         base,
@@ -49,7 +49,7 @@ def merge_base(repository: Path, base: str, head: str) -> str:
 def checked_out(repository: Path, commit: str, path: Path) -> Iterator[Path]:
     """A worktree of the commit at `path`, which must not exist; removed at the end, however it comes."""
     try:
-        _git(repository, "worktree", "add", "--detach", "--quiet", str(path), commit, wrong=f"{commit}:")
+        git(repository, "worktree", "add", "--detach", "--quiet", str(path), commit, wrong=f"{commit}:")
         yield path
     finally:
         subprocess.run(  # noqa: S603 - git, on a path of ours
@@ -60,7 +60,8 @@ def checked_out(repository: Path, commit: str, path: Path) -> Iterator[Path]:
         )
 
 
-def _git(directory: Path, *arguments: str, wrong: str) -> str:
+def git(directory: Path, *arguments: str, wrong: str) -> str:
+    """What git prints in a directory; QuantLlmError that begins with `wrong` when it fails."""
     try:
         done = subprocess.run(  # noqa: S603 - git; a ref can't be taken for an option
             [*_GIT, *arguments], cwd=directory, capture_output=True, text=True, check=False
