@@ -21,6 +21,7 @@ COMMANDS = (
     "quant_llm_tools.preflight.command",
     "quant_llm_tools.review.command",
     "quant_llm_tools.artifacts.command",
+    "quant_llm_tools.leftovers.command",
     "quant_llm_tools.invoke",
     "quant_llm_tools.bench.command",
     "quant_llm_tools.bench.compare_command",
