@@ -118,6 +118,50 @@ def test_stacks_and_endpoints_are_in_the_status(directory: Path) -> None:
     while "ROLLBACK_COMPLETE" not in (shown := quantllm(directory, "status").stdout):
         assert time.monotonic() < deadline, shown
     assert "shown (123456789012, eu-west-1) ROLLBACK_COMPLETE" in shown
+    assert "inference components: none" in shown
+
+
+def test_inference_components_are_in_the_status_with_their_copies(directory: Path) -> None:
+    quantllm(directory, "up")
+    state = running(directory)
+    assert state is not None
+    sagemaker = boto3.client(
+        "sagemaker",
+        region_name="eu-west-1",
+        endpoint_url=state.endpoint_url,
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    )
+    role = "arn:aws:iam::123456789012:role/hosting"
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="shown",
+        ExecutionRoleArn=role,
+        ProductionVariants=[{"VariantName": "AllTraffic", "InstanceType": "ml.g5.xlarge"}],
+    )
+    sagemaker.create_endpoint(EndpointName="shown", EndpointConfigName="shown")
+    sagemaker.get_waiter("endpoint_in_service").wait(
+        EndpointName="shown", WaiterConfig={"Delay": 1, "MaxAttempts": 10}
+    )
+    sagemaker.create_model(
+        ModelName="m", ExecutionRoleArn=role, PrimaryContainer={"Image": "nobody/built:it"}
+    )
+    sagemaker.create_inference_component(
+        InferenceComponentName="sleeper",
+        EndpointName="shown",
+        VariantName="AllTraffic",
+        Specification={"ModelName": "m", "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024}},
+        RuntimeConfig={"CopyCount": 1},
+    )
+    sagemaker.close()
+    deadline = time.monotonic() + 10
+    while "Failed" not in (shown := quantllm(directory, "status").stdout):
+        assert time.monotonic() < deadline, shown
+    assert "  shown (123456789012, eu-west-1) InService\n" in shown
+    assert (
+        "  sleeper (123456789012, eu-west-1) Failed, copies: 0: The image 'nobody/built:it' does not" in shown
+    )
+    (component,) = json.loads(quantllm(directory, "status", "--json").stdout)["components"]
+    assert (component["name"], component["status"], component["copies"]) == ("sleeper", "Failed", 0)
 
 
 def test_what_a_killed_one_left_is_cleared_away(directory: Path) -> None:

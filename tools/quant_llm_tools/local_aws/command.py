@@ -36,7 +36,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     up.set_defaults(run=_up)
     down = actions.add_parser("down", help="stop both, and all that they started")
     down.set_defaults(run=_down)
-    status = actions.add_parser("status", help="show whether they run, the stacks and the endpoints")
+    status = actions.add_parser("status", help="show whether they run, the stacks, endpoints and components")
     status.add_argument("--json", action="store_true", help="print one JSON document")
     status.set_defaults(run=_status)
     env = actions.add_parser("env", help='print variables for other tools: eval "$(quantllm local env)"')
@@ -134,11 +134,15 @@ def _status(arguments: argparse.Namespace) -> int:
         print(json.dumps({"running": True, **place, "log": str(_log(directory)), **there}, indent=2))
         return 0
     print(f"embedded AWS: {found.endpoint_url}, hub stand-in: {found.hub_url} (process {found.pid})")
-    for kind in ("stacks", "endpoints"):
-        print(f"{kind}:" if there[kind] else f"{kind}: none")
+    for kind in ("stacks", "endpoints", "components"):
+        title = "inference components" if kind == "components" else kind
+        print(f"{title}:" if there[kind] else f"{title}: none")
         for entry in there[kind]:
+            copies = f", copies: {entry['copies']}" if "copies" in entry else ""
             reason = f": {entry['reason']}" if entry["reason"] else ""
-            print(f"  {entry['name']} ({entry['account']}, {entry['region']}) {entry['status']}{reason}")
+            print(
+                f"  {entry['name']} ({entry['account']}, {entry['region']}) {entry['status']}{copies}{reason}"
+            )
     return 0
 
 

@@ -52,6 +52,11 @@ class HostedComponent:
         self._begin(lambda: self._deploy(specification, failed="Failed"))
 
     @property
+    def copies(self) -> int:
+        """Copies in service."""
+        return self._current
+
+    @property
     def summary(self) -> Json:
         """The entry of ListInferenceComponents."""
         return {

@@ -37,6 +37,12 @@ def find_component(name: str, region: str | None) -> HostedComponent | None:
     return None
 
 
+def all_components() -> list[HostedComponent]:
+    """The components of all accounts and regions."""
+    with _lock:
+        return list(_components)
+
+
 def stop_components() -> None:
     """End every component's container and forget them."""
     with _lock:

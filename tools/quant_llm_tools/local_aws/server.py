@@ -30,6 +30,7 @@ from quant_llm_tools.local_aws import (
     events,
     execution_role,
     hosting,
+    hosting_component_api,
     images,
     price_list,
     processing,
@@ -240,6 +241,17 @@ def _status(stacks: Stacks) -> dict[str, Any]:
             for account, regions in list(sagemaker_backends.items())
             for region, backend in list(regions.items())
             for endpoint in list(backend.endpoints.values())
+        ],
+        "components": [
+            {
+                "name": component.name,
+                "account": component.endpoint.account,
+                "region": component.endpoint.region,
+                "status": component.status,
+                "copies": component.copies,
+                "reason": component.failure_reason,
+            }
+            for component in hosting_component_api.all_components()
         ],
     }
 
