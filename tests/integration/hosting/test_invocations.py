@@ -114,9 +114,9 @@ def test_error_of_the_container_is_a_model_error(aws: EmbeddedAws, status: int, 
 def test_answer_that_takes_too_long_is_a_model_error(aws: EmbeddedAws) -> None:
     started = time.monotonic()
     with pytest.raises(ClientError, match="timed out while waiting for a response") as error:
-        invoke(aws, {"do": "sleep", "seconds": 2})
+        invoke(aws, {"do": "sleep", "seconds": 20})
     assert error.value.response["Error"]["Code"] == "ModelError"
-    assert time.monotonic() - started < 1.9
+    assert time.monotonic() - started < 15
 
 
 def test_answer_that_breaks_off_is_a_model_error(aws: EmbeddedAws) -> None:
