@@ -32,6 +32,8 @@ PYTHON_LOCKS = (
     "container/exllamav2/requirements-flash-attn.txt",
     "container/exllamav2/requirements.txt",
     "container/quantise/requirements-gguf.txt",
+    "container/quantise/requirements-gptq-build.txt",
+    "container/quantise/requirements-gptq.txt",
     "container/sagemaker/requirements.txt",
 )
 NODE_LOCK = "package-lock.json"
