@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.document_commands import Result, copy_repository, filled, reader_environment, run_in_one_shell
-from tests.unit.docs.pages import Command, commands
+from tests.unit.docs.pages import Command, commands, program
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -26,14 +26,14 @@ NOT_RUN = {
     "make demo": "tests/e2e/test_demo.py runs it",
     "make test": "runs this test",
     "make drills": "tests/e2e/test_drills.py runs them",
+    "make upgrade": "tests/e2e/test_upgrade.py runs it",
     "make sbom": "tests/unit/ci runs what it runs; make would install first",
     "make images": "podman and root; CI runs it after the tests",
     "docker ": "needs Docker",
     "aws ": "the AWS CLI is not among the tools that the project installs",
     "pip download": "downloads; tests/integration/clients compares what the next line makes",
     "python -m quant_llm_tools.engine_images": "reads the download",
-    ".venv/bin/python -m pytest": "a part of the suite",
-    ".venv/bin/python -m tests.stack.baseline": "tests/stack compares what it writes",
+    ".venv/bin/python -m ": "the tests' own, which the suite runs",
     ".venv/bin/python benchmarks/": "minutes on a machine that does nothing else",
     "benchmarks/gpu/": "needs a GPU",
     "quantllm prices refresh": "tests/integration/prices runs it; only AWS's own prices go into the file",
@@ -105,7 +105,8 @@ def as_run(command: Command) -> str:
     return line + SHORT if measures else line
 
 
-RUN = [command for command in commands() if reason_not_to_run(command) is None]
+# No target, not one without a reason either: make would install into the environment that the tests run in.
+RUN = [each for each in commands() if reason_not_to_run(each) is None and program(each.typed) != "make"]
 
 
 def lines_of_the_shell() -> tuple[list[str], list[int]]:
@@ -167,6 +168,11 @@ def test_what_is_not_run_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         for command in commands():
             if reason := reason_not_to_run(command):
                 print(f"not run: {command.page}: {command.typed}: {reason}")
+
+
+def test_a_target_of_make_is_not_run_without_a_reason() -> None:
+    without = [each for each in commands() if program(each.typed) == "make" and not reason_not_to_run(each)]
+    assert without == []
 
 
 @pytest.mark.parametrize("start", NOT_RUN)
