@@ -77,3 +77,9 @@ def test_a_link_leads_nowhere(page: str) -> None:
     prose = re.sub(r"^```.*?^```", "", TEXTS[page], flags=re.MULTILINE | re.DOTALL)
     links = re.findall(r"\]\((?!https?://|mailto:|#)([^)#\s]+)", prose)
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+def test_a_page_is_not_in_the_index() -> None:
+    pages = {page.removeprefix("docs/") for page in TEXTS if re.fullmatch(r"docs/[^/]+\.md", page)}
+    linked = set(re.findall(r"\]\(([^)#]+)", TEXTS["docs/README.md"]))
+    assert sorted(pages - linked - {"README.md"}) == []
