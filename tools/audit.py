@@ -34,6 +34,8 @@ PYTHON_LOCKS = (
     "container/quantise/requirements-gguf.txt",
     "container/quantise/requirements-gptq-build.txt",
     "container/quantise/requirements-gptq.txt",
+    "container/quantise/requirements-gptq-build.txt",
+    "container/quantise/requirements-gptq.txt",
     "container/sagemaker/requirements.txt",
 )
 NODE_LOCK = "package-lock.json"

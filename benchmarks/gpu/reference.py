@@ -2,7 +2,8 @@
 
 The weights are those of the GGUF, dequantised and rounded to BF16. So the directory is not the model that was
 quantised, but it is one unquantised model that every engine and every quantisation here can be compared with.
-The tokenizer splits text as GGUF's "smollm" does: Transformers doesn't read that field.
+The tokenizer splits text as GGUF's "smollm" does, and into bytes: Transformers doesn't read that field, and
+makes a tokenizer that llama.cpp's converter takes for one of SentencePiece.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -26,6 +28,8 @@ def write_reference(gguf: Path, directory: Path) -> None:
     tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
         [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
     )
+    tokenizer.backend_tokenizer.decoder = ByteLevelDecoder()
+    tokenizer.backend_tokenizer.model.byte_fallback = False
     directory.mkdir(parents=True, exist_ok=True)
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     if model.config.tie_word_embeddings:
