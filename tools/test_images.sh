@@ -2,16 +2,19 @@
 # Builds the images for CPUs from their own Dockerfiles, without a Docker daemon, and runs the contract suite and the
 # images' own tests against the containers:
 #
-#   tools/test_images.sh PYTHON
+#   tools/test_images.sh PYTHON [COMMAND...]
 #
-# PYTHON has the test tools. It takes root, Debian's packages below, and the way to Debian's and Python's registries.
+# PYTHON has the test tools. COMMAND runs first, and the images are built beside it, at the lowest priority: in what it
+# leaves of the machine. It takes root, Debian's packages below, and the way to Debian's and Python's registries.
 # Ends with 69 where one of them is missing. Everything lies in a folder that is removed at the end;
 # IMAGES_HOME=<folder> is kept instead, and what it holds is not built again.
 #
-# What differs from the images of a deploy: CUDA=OFF, Debian in the place of Ubuntu, podman in the place of Docker, and
+# What differs from the images of a deploy: CUDA=OFF, llama.cpp's C++ compiled with -O1, Debian in the place of Ubuntu, podman in the place of Docker, and
 # the source of llama.cpp, whose hash the Dockerfile checks, from PyPI in the place of GitHub.
 set -euo pipefail
 python=$(realpath --no-symlinks "$1")
+shift
+command=("$@")
 cd "$(dirname "$0")/.."
 
 say() { echo "images: $* (${SECONDS} s)" >&2; }
@@ -54,8 +57,19 @@ network_backend = "netavark"
 network_config_dir = "$home/networks"
 EOF
 
+# A function or a program in the background, as a process group: so that all of it can be ended.
+beside() {
+    set -m
+    "$@" &
+    set +m
+    group=$!
+}
+
 network=quantllm-isolated
+group=
 cleanup() {
+    [[ -z $group ]] || kill -- "-$group" 2>/dev/null || true
+    wait
     podman rm --force --all --time 0 >/dev/null 2>&1 || true
     podman network rm --force "$network" >/dev/null 2>&1 || true
     if [[ -z ${IMAGES_HOME:-} ]]; then
@@ -73,21 +87,24 @@ certificates=/etc/ssl/certs/ca-certificates.crt
 [[ -f $certificates ]] && own+=("--volume=$certificates:$certificates:ro")
 
 base=localhost/quantllm/base:bookworm
-if ! podman image exists "$base"; then
+make_base() {
+    podman image exists "$base" && return
     say "base image"
     mmdebstrap --quiet --variant=minbase --components=main --include=ca-certificates bookworm "$home/base.tar"
     podman import --quiet --change 'CMD ["/bin/bash"]' "$home/base.tar" "$base" >/dev/null
     rm "$home/base.tar"
-fi
+}
 
 source=$home/xllamacpp/thirdparty/llama.cpp
-if [[ ! -d $source ]]; then
+fetch_source() {
+    [[ -d $source ]] && return
     say "source of llama.cpp"
+    local archive
     archive=$("$python" tools/fetch_sdist.py tools/llama_cpp_source.txt "$home/download")
     mkdir -p "$home/xllamacpp"
     tar --extract --gzip --strip-components=1 --directory="$home/xllamacpp" --file "$archive"
     rm -r "$home/download"
-fi
+}
 
 build() {
     local name=$1 folder=$2
@@ -100,16 +117,38 @@ build() {
         say "the build of $name failed"
         return 1
     }
+    say "image $name is built"
 }
-build exllamav2 exllamav2
-build llama-cpp llamacpp --volume "$source:/source:ro" --build-arg LLAMA_CPP_SOURCE=/source
+
+# One of them waits for registries while the other one compiles.
+build_both() {
+    [[ ${#command[@]} -eq 0 ]] || renice --priority 19 --pid "$BASHPID" >/dev/null
+    fetch_source &
+    local fetching=$!
+    make_base
+    build exllamav2 exllamav2 &
+    local building=$!
+    wait "$fetching"
+    build llama-cpp llamacpp --volume "$source:/source:ro" --build-arg LLAMA_CPP_SOURCE=/source \
+        --build-arg CXX_OPTIMISATION=-O1
+    wait "$building"
+}
+beside build_both
+[[ ${#command[@]} -eq 0 ]] || "${command[@]}"
+say "waiting for the images"
+wait "$group"
 
 podman network create --internal "$network" >/dev/null
 export QUANTLLM_IMAGES=1
-for starter in llama_cpp exllamav2; do
-    say "contract of $starter"
-    CONTRACT_STARTER="tests.images.podman:$starter" "$python" -m pytest -q tests/container/contract
-done
-say "tests of the images"
-"$python" -m pytest -q tests/images
+contract() { CONTRACT_STARTER="tests.images.podman:$1" "$python" -m pytest -q tests/container/contract; }
+test_the_rest() {
+    contract exllamav2
+    "$python" -m pytest -q tests/images
+}
+say "contract of exllamav2 and tests of the images, beside the contract of llama_cpp"
+beside test_the_rest >"$home/rest.log" 2>&1
+contract llama_cpp
+say "exllamav2 and the images"
+tail --pid="$group" --lines=+1 --follow "$home/rest.log"
+wait "$group"
 say "done"
