@@ -1,4 +1,4 @@
-"""How many workers `make test` shares the tests out among."""
+"""How many workers `make test` shares the tests out among, and Hypothesis on a machine that is busy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import os
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# An example that takes long tells of the machine: no test here means Hypothesis' deadline. In CI it has none
+# anyway, and what else is set there stays.
+settings.register_profile(
+    "busy", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy")
 
 # A worker with jsii's Node has 1.6 GiB; the CDK CLI and llama.cpp, which its tests start, have 0.7 at a time.
 WORKER_BYTES: Final = 3 * 2**30
