@@ -283,8 +283,9 @@ def test_budget_counts_the_tag_that_is_on_the_endpoint(health_template: Template
     )
 
 
-def test_page_for_people_says_the_numbers_of_the_alarms() -> None:
-    text = " ".join((ROOT / "docs" / "operations.md").read_text(encoding="utf-8").split())
+def test_pages_for_people_say_the_numbers_of_the_alarms() -> None:
+    pages = (ROOT / "docs" / page for page in ("operations.md", "scale.md"))
+    text = " ".join(word for page in pages for word in page.read_text(encoding="utf-8").split())
     bad, of = thresholds.ERROR_MINUTES
     late, periods = thresholds.FIRST_TOKEN_PERIODS
     first_token = f"{DEFAULT_P90_FIRST_TOKEN_SECONDS:g}"

@@ -274,8 +274,10 @@ def test_people_hear_of_copies_and_of_calls_that_none_comes_for(whole_health_tem
         for alarm in whole_health_template.find_resources("AWS::CloudWatch::Alarm").values()
         if str(alarm["Properties"].get("AlarmName", "")).startswith("health-codellama-34b-")
     }
-    names = ("errors", "latency", "capacity", "no-capacity", "gpu-memory")
+    names = ("errors", "latency", "first-token", "capacity", "no-capacity", "gpu-memory")
     assert set(alarms) == {f"health-codellama-34b-{name}" for name in names}
+    first_token = alarms.pop("health-codellama-34b-first-token")
+    assert first_token["Dimensions"] == [{"Name": "EndpointName", "Value": "health-codellama-34b"}]
     component = [{"Name": "InferenceComponentName", "Value": "health-codellama-34b"}]
     assert all(alarm["Dimensions"] == component for alarm in alarms.values())
     nobody = alarms["health-codellama-34b-no-capacity"]
