@@ -49,6 +49,8 @@ VALUES = {
     "https://hub.moh.example": "$HF_ENDPOINT",
     "owner/name": "casperhansen/llama-3-70b-instruct-awq",
     "<commit>": "HEAD",
+    # An answer may be as long as the context.
+    '"Write a haiku"': '"Write a haiku" --max-tokens 8',
     # The same commit in the reader's checkout, so the same review.
     "--base origin/main": "--base main",
 }
@@ -56,7 +58,10 @@ SHORT = " --quick --prompts 5 --seconds 1 --max-streams 1 --max-tokens 4"
 LAST = "quantllm local down"
 SECONDS = 800
 
-CAPITAL = 'quantllm invoke default-smollm2-135m "What is the capital of France?" --stream'
+CAPITAL = (
+    'quantllm invoke default-smollm2-135m "What is the capital of France?" '
+    '--system "You are a helpful assistant." --temperature 0 --stream'
+)
 # What a reader does by hand before a command is typed, as a line of the shell.
 BY_HAND = {
     ("README.md", "quantllm agencies check agencies/moh.yaml"): (
@@ -88,7 +93,7 @@ SAYS = {
     ("README.md", "quantllm lock agencies/moh.yaml"): r"agencies/moh\.lock\.json: written",
     ("README.md", "quantllm review --base origin/main"): r"1 stack-added(.|\n)* 538 more\.",
     ("README.md", "cdk deploy QuantLlmStack-moh"): r"EndpointName = moh-mistral-7b",
-    ("docs/clients.md", CAPITAL): r"Paris",
+    ("README.md", CAPITAL): r"Paris",
     ("docs/embedded-aws.md", "quantllm local status"): r"moh-mistral-7b .* InService",
     ("docs/review.md", "quantllm review --deployed"): r"No infrastructure change",
     ("docs/troubleshooting.md", "quantllm preflight"): r" 0 to fix, 0 could not be checked",

@@ -39,11 +39,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--system", metavar="TEXT", help="the system message, with PROMPT")
     parser.add_argument("--adapter", metavar="NAME", help="the model's adapter that answers, with PROMPT")
     parser.add_argument("--max-tokens", metavar="N", type=int, help="at most this many tokens, with PROMPT")
+    parser.add_argument(
+        "--temperature",
+        metavar="T",
+        type=_not_negative,
+        help="0: always the likeliest token; the default is the engine's, with PROMPT",
+    )
     parser.add_argument("--region", help="the endpoint's region (default: that of the AWS profile)")
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=_seconds,
+        type=_not_negative,
         default=_TIMEOUT,
         help=f"how long to wait for the first instance; 0: not at all (default: {_TIMEOUT})",
     )
@@ -54,7 +60,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
 
 
-def _seconds(text: str) -> float:
+def _not_negative(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
         raise ValueError
@@ -96,6 +102,8 @@ def request_body(arguments: argparse.Namespace) -> Json:
             body["model"] = arguments.adapter
         if arguments.max_tokens is not None:
             body["max_tokens"] = arguments.max_tokens
+        if arguments.temperature is not None:
+            body["temperature"] = arguments.temperature
     return {**body, "stream": True} if arguments.stream else body
 
 

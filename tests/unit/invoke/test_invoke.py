@@ -57,9 +57,8 @@ def sse(*texts: str) -> bytes:
 def test_prompt_becomes_a_chat_and_the_text_is_printed(
     runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        main(["invoke", "moh-chat", "Capital of France?", "--system", "Be brief.", "--max-tokens", "9"]) == 0
-    )
+    options = ["--system", "Be brief.", "--max-tokens", "9", "--temperature", "0"]
+    assert main(["invoke", "moh-chat", "Capital of France?", *options]) == 0
     assert capsys.readouterr().out == "Paris.\n"
     assert runtime.bodies == [
         {
@@ -68,6 +67,7 @@ def test_prompt_becomes_a_chat_and_the_text_is_printed(
                 {"role": "user", "content": "Capital of France?"},
             ],
             "max_tokens": 9,
+            "temperature": 0,
         }
     ]
 
