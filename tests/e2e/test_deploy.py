@@ -248,7 +248,7 @@ def test_alarm_of_the_first_token_reads_the_metric_that_an_answer_makes(as_files
             Statistics=["Sum"],
             Unit="Milliseconds",
         )
-        return sum(datapoint["Sum"] for datapoint in found["Datapoints"])
+        return float(sum(datapoint["Sum"] for datapoint in found["Datapoints"]))
 
     before, began = milliseconds(), time.monotonic()
     assert "Paris" in "".join(ask_streaming(as_files.client("sagemaker-runtime"), endpoint))
