@@ -109,7 +109,8 @@ def read_pip_audit(lock: str, report: dict[str, Any]) -> Audit:
 
 def audit_node() -> Audit:
     """Ask the npm registry, or the one that npm's settings name, about package-lock.json."""
-    command = ["npm", "audit", "--package-lock-only", "--json"]
+    npm = str(Path(sys.executable).with_name("npm"))  # `make setup` puts it there
+    command = [npm, "audit", "--package-lock-only", "--json"]
     ended = subprocess.run(  # noqa: S603 - tools of ours on files of ours
         command, cwd=ROOT, capture_output=True, text=True
     )

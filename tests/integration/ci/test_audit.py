@@ -89,6 +89,7 @@ def serving(services: Services) -> Iterator[None]:
 def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Services]:
     known = Services()
     with serving(known):
+        monkeypatch.setenv("PATH", "/nowhere")  # npm is beside python, which need not be in it
         monkeypatch.setenv("npm_config_registry", known.url)
         monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
         monkeypatch.setenv("npm_config_fetch_retries", "0")
