@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,8 @@ def git(directory: Path, *arguments: str, wrong: str) -> str:
             [*_GIT, *arguments], cwd=directory, capture_output=True, text=True, check=False
         )
     except OSError as error:
+        if shutil.which("git") is None:
+            raise QuantLlmError("git is not installed, expected it on the PATH") from None
         raise QuantLlmError(f"git can't be run in {directory}: {error.strerror}") from None
     if done.returncode != 0:
         said = done.stderr.strip().removeprefix("fatal: ")
