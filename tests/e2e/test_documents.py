@@ -2,7 +2,7 @@
 
 The README's commands come first: they start the embedded AWS, deploy to it, and add the agency `moh`. The
 pages follow in the order of their names, in the same shell. A command that stands on several pages is run
-once, but for deploys.
+once, but for the deploys of a change and of the way back.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ VALUES = {
     "--base origin/main": "--base main",
 }
 SHORT = " --quick --prompts 5 --seconds 1 --max-streams 1 --max-tokens 4"
+CHANGES = "docs/change-a-model.md"
 LAST = "quantllm local down"
 SECONDS = 800
 
@@ -73,20 +74,12 @@ BY_HAND = {
         "git add agencies && git commit --quiet --message 'Agency moh'"
     ),
     ("README.md", "quantllm bench compare bf16.json q4.json"): "cp q4.json bf16.json; cp q4.json q8.json",
-    (
-        "docs/change-a-model.md",
-        "quantllm lock agencies/moh.yaml",
-    ): "sed -i 's/max: 2/max: 3/' agencies/moh.yaml",
-    (
-        "docs/change-a-model.md",
-        "git revert <commit>",
-    ): "git commit --quiet --all --message 'An instance more'",
+    (CHANGES, "quantllm lock agencies/moh.yaml"): "sed -i 's/max: 2/max: 3/' agencies/moh.yaml",
+    (CHANGES, "git revert <commit>"): "git commit --quiet --all --message 'An instance more'",
     ("docs/clients.md", "quantllm invoke default-smollm2-135m --body request.json --json"): (
         """echo '{"prompt": "The capital of France is", "max_tokens": 4}' > request.json"""
     ),
 }
-
-
 # What a reader looks for in what a command prints.
 SAYS = {
     ("README.md", "quantllm agencies check agencies/moh.yaml"): r"agencies/moh\.yaml: ok",
@@ -121,7 +114,8 @@ def lines_of_the_shell() -> tuple[list[str], list[int]]:
     for command in RUN:
         line = as_run(command)
         by_hand = BY_HAND.get((command.page, command.typed))
-        if by_hand is None and line in lines and not line.startswith("cdk deploy"):
+        changed = line.startswith("cdk deploy") and command.page == CHANGES
+        if by_hand is None and line in lines and not changed:
             places.append(lines.index(line))
             continue
         places.append(len(lines))
