@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -204,8 +205,9 @@ def put_archive(
             (folder / file).write_bytes(content)
             tar.add(folder / file, file)
     bucket = platform.outputs(agency)["ModelBucketName"]
-    platform.client("s3").upload_file(str(archive), bucket, f"by-hand/{name}/model.tar.gz")
-    return f"s3://{bucket}/by-hand/{name}/model.tar.gz"
+    key = f"models/smollm2-135m/by-hand-{name}/model.tar.gz"  # where the endpoint's role may read
+    platform.client("s3").upload_file(str(archive), bucket, key)
+    return f"s3://{bucket}/{key}"
 
 
 def deployed_model(platform: Platform, endpoint: str = "default-smollm2-135m") -> dict[str, Any]:
@@ -236,6 +238,51 @@ def wait_while(read: Callable[[], str], *, ending: str) -> str:
     return status
 
 
+def reason_of_failure(platform: Platform, name: str, url: str) -> str:
+    """Why an endpoint of the deployed image and role fails with other model data."""
+    model, sagemaker = deployed_model(platform), platform.client("sagemaker")
+    sagemaker.create_model(
+        ModelName=name,
+        ExecutionRoleArn=model["ExecutionRoleArn"],
+        PrimaryContainer={"Image": model["PrimaryContainer"]["Image"], "ModelDataUrl": url},
+    )
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant(name)])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    status = wait_while(
+        lambda: str(sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]), ending="Creating"
+    )
+    reason = sagemaker.describe_endpoint(EndpointName=name)["FailureReason"]
+    sagemaker.delete_endpoint(EndpointName=name)
+    assert status == "Failed"
+    return str(reason)
+
+
+@contextmanager
+def without_policies(platform: Platform, role: str) -> Iterator[None]:
+    """A role of which somebody has taken all inline policies."""
+    iam = platform.client("iam")
+    policies = {
+        name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    }
+    for name in policies:
+        iam.delete_role_policy(RoleName=role, PolicyName=name)
+    try:
+        yield
+    finally:
+        for name, document in policies.items():
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+
+
+def test_endpoint_whose_role_lost_its_grants_fails_and_says_which(deployed: Platform) -> None:
+    model = deployed_model(deployed)
+    url = model["PrimaryContainer"]["ModelDataUrl"]
+    with without_policies(deployed, model["ExecutionRoleArn"].rpartition("/")[2]):
+        reason = reason_of_failure(deployed, "no-grants", url)
+    assert reason.startswith(f"Could not access model data at {url}. Please ensure that the role ")
+    assert "is not authorized to perform: s3:GetObject on resource" in reason
+
+
 UNCLEAR_MODELS = pytest.mark.parametrize(
     ("files", "said"),
     [
@@ -252,20 +299,7 @@ def test_artifact_without_one_clear_model_is_the_reason_on_the_endpoint(
 ) -> None:
     name = f"endpoint-{len(files)}"
     url = put_archive(deployed, tmp_path, name, files)
-    model, sagemaker = deployed_model(deployed), deployed.client("sagemaker")
-    sagemaker.create_model(
-        ModelName=name,
-        ExecutionRoleArn=model["ExecutionRoleArn"],
-        PrimaryContainer={"Image": model["PrimaryContainer"]["Image"], "ModelDataUrl": url},
-    )
-    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant(name)])
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    status = wait_while(
-        lambda: str(sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]), ending="Creating"
-    )
-    reason = sagemaker.describe_endpoint(EndpointName=name)["FailureReason"]
-    sagemaker.delete_endpoint(EndpointName=name)
-    assert status == "Failed"
+    reason = reason_of_failure(deployed, name, url)
     assert said in reason
     assert "exited with code 3" in reason
 

@@ -94,14 +94,10 @@ class Cloud:
         if key not in self._clients:
             sts = self.client("sts", region, role_arn.split(":")[4])
             assumed = sts.assume_role(RoleArn=role_arn, RoleSessionName=session)["Credentials"]
+            names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
             with self._client_lock:
-                self._clients[key] = self._make_client(
-                    service,
-                    region,
-                    assumed["AccessKeyId"],
-                    assumed["SecretAccessKey"],
-                    assumed["SessionToken"],
-                )
+                if key not in self._clients:  # nobody else has been faster
+                    self._clients[key] = self._make_client(service, region, *map(assumed.get, names))
         return self._clients[key]
 
     def _make_client(self, service: Any, region: str, key: str, secret: str, token: str | None = None) -> Any:

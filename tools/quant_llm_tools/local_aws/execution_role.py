@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from quant_llm_tools.local_aws import images
 from quant_llm_tools.local_aws.access import trust
 from quant_llm_tools.local_aws.cloud import Cloud
-from quant_llm_tools.local_aws.hosting_errors import AccessRefused, refused
+from quant_llm_tools.local_aws.hosting_errors import AccessRefused, raise_if_refused
 
 _PRINCIPAL = "sagemaker.amazonaws.com"
 _SESSION = "SageMaker"
@@ -34,5 +34,4 @@ def pull(registry: Any, image: images.LocalImage) -> None:
         registry.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": image.digest}])
     except ClientError as error:
         # An image that tests put there is in no repository.
-        if refused(error):
-            raise AccessRefused(str(error)) from error
+        raise_if_refused(error)

@@ -19,6 +19,7 @@ class AccessRefused(Exception):
     """The execution role may not do it, or can't be assumed; the message says which."""
 
 
-def refused(error: ClientError) -> bool:
-    """Whether a call failed for want of a permission."""
-    return error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException", "403")
+def raise_if_refused(error: ClientError) -> None:
+    """AccessRefused, in the service's words, if the call failed for want of a permission."""
+    if error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException"):
+        raise AccessRefused(error.response["Error"]["Message"]) from error

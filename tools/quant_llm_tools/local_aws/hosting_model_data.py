@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quant_llm_tools.local_aws.hosting_errors import AccessRefused, DeploymentFailed, refused
+from quant_llm_tools.local_aws.hosting_errors import DeploymentFailed, raise_if_refused
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -139,8 +139,7 @@ def _explained(url: str) -> Iterator[None]:
     except ClientError as error:
         if error.response["Error"]["Code"] in _NOT_THERE:
             raise DeploymentFailed(f"Could not find model data at {url}.") from error
-        if refused(error):
-            raise AccessRefused(str(error)) from error
+        raise_if_refused(error)
         raise DeploymentFailed(f"Could not access model data at {url}: {error}") from error
     except BotoCoreError as error:
         raise DeploymentFailed(f"Could not download model data at {url}: {error}") from error
