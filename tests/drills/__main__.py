@@ -24,7 +24,7 @@ def main() -> int:
         print("the next deploy of all of them", flush=True)
         again = recover(platform, DRILLS)
         stacks = {drill.name: platform.stack(drill.name)["StackStatus"] for drill in DRILLS}
-    print(f"\n{'drill':16} {'failed after':>12}  {'still runs':10}  the next deploy")
+    print(f"\n{'drill':16} {'failed after':>12}  {'still runs':10}  {'is left':24}  the next deploy")
     for outcome in outcomes:
         print(_row(outcome, stacks[outcome.drill.name]))
     if again.returncode:
@@ -34,7 +34,8 @@ def main() -> int:
 
 def _row(outcome: Outcome, status: str) -> str:
     running = ", ".join(outcome.running) or "nothing"
-    return f"{outcome.drill.name:16} {outcome.seconds:10.0f} s  {running:10}  {status}"
+    left = ", ".join(outcome.left)
+    return f"{outcome.drill.name:16} {outcome.seconds:10.0f} s  {running:10}  {left:24}  {status}"
 
 
 if __name__ == "__main__":

@@ -35,12 +35,16 @@ class Drill:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a drill's first deploy: the reason that fits, its time, and what still runs."""
+    """What came of a drill's first deploy: the reason that fits, its time, what still runs, what is left.
+
+    `left` has the types that `quantllm leftovers` tells of, which somebody has to remove.
+    """
 
     drill: Drill
     reason: str
     seconds: float
     running: tuple[str, ...]
+    left: tuple[str, ...]
 
 
 def fail(platform: Platform, drill: Drill) -> Outcome:
@@ -61,7 +65,8 @@ def fail(platform: Platform, drill: Drill) -> Outcome:
     said = [reason for reason in reasons if all(re.search(pattern, reason) for pattern in drill.says)]
     assert said, reasons
     assert said[0][:60] in screen
-    return Outcome(drill, said[0], seconds, still_running(platform, drill.name))
+    left = tuple(one["type"] for one in leftovers(platform, drill.name))
+    return Outcome(drill, said[0], seconds, still_running(platform, drill.name), left)
 
 
 def recover(platform: Platform, drills: Sequence[Drill]) -> Finished:
@@ -74,6 +79,14 @@ def recover(platform: Platform, drills: Sequence[Drill]) -> Finished:
         *("--require-approval", "never", "--concurrency", str(len(drills))),
         *("--output", str(platform.directory / "cdk.out")),
     )
+
+
+def leftovers(platform: Platform, agency: str) -> list[Json]:
+    """What `quantllm leftovers` tells of the agency."""
+    result = platform.run("quantllm", "leftovers", str(platform.agencies / f"{agency}.yaml"), "--json")
+    assert result.returncode == 0, result.stdout
+    (found,) = json.loads(result.stdout)["agencies"]
+    return list(found["leftovers"])
 
 
 def still_running(platform: Platform, agency: str) -> tuple[str, ...]:

@@ -125,7 +125,10 @@ def test_an_empty_bucket_costs_nothing_and_a_full_one_is_emptied_of_all_versions
     assert (empty.usd_per_month, empty.commands) == (0.0, (delete,))
     full = said_of(BUCKET.arn, FakeCloud(inside=Contents(2, 1, 5_000, more=True)))
     assert full.usd_per_month is None
-    assert full.holds == "2 object versions, 5,000 bytes and more: repeat the commands until it is empty"
+    repeat = ": a command removes 200 at once, repeat it until the bucket is empty"
+    assert full.holds == f"2 object versions, 5,000 bytes and more{repeat}"
+    assert said_of(BUCKET.arn, FakeCloud(inside=Contents(200, 0, 1))).holds == "200 object versions, 1 bytes"
+    assert said_of(BUCKET.arn, FakeCloud(inside=Contents(0, 201, 0))).holds.endswith(repeat)
     assert ["Versions[]" in each for each in full.commands] == [True, False, False]
     assert ["DeleteMarkers[]" in each for each in full.commands] == [False, True, False]
     assert full.commands[-1] == delete

@@ -10,9 +10,10 @@ from typing import Final, Protocol
 from quant_llm_tools.leftovers.inventory import Tagged
 
 KEY_USD_PER_MONTH: Final = 1.0
-"""A key, until its deletion is scheduled; a rotation costs as much again: https://aws.amazon.com/kms/pricing/"""
+"""A key, until its deletion is scheduled; its rotations come on top: https://aws.amazon.com/kms/pricing/"""
 
-_AT_ONCE = 1000  # S3's limit for DeleteObjects
+# One argument of a command has 128 KiB on Linux, which is room for so many versions with long keys.
+_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,15 @@ def _bucket(one: Tagged, cloud: Cloud, region: str) -> Leftover:
         if number
     ]
     holds = f"{inside.versions} object versions, {_bytes(inside.bytes)}"
+    if inside.more:
+        holds += " and more"
+    if inside.more or max(inside.versions, inside.markers) > _AT_ONCE:
+        holds += f": a command removes {_AT_ONCE} at once, repeat it until the bucket is empty"
     return Leftover(
         "bucket",
         one.name,
         one.arn,
-        f"{holds} and more: repeat the commands until it is empty" if inside.more else holds,
+        holds,
         "storage by S3's price for the region" if inside.versions else "nothing while it is empty",
         None if inside.versions else 0.0,
         (*commands, _aws("s3api delete-bucket", region, bucket=one.name)),
@@ -111,7 +116,7 @@ def _key(one: Tagged, cloud: Cloud, region: str) -> Leftover:
         one.name,
         one.arn,
         "what is encrypted with it can't be read once it is deleted",
-        "until its deletion is scheduled, and as much again for each rotation",
+        "until its deletion is scheduled, and more with each rotation",
         KEY_USD_PER_MONTH,
         (_aws("kms schedule-key-deletion", region, key_id=one.name, pending_window_in_days="7"),),
     )
