@@ -31,8 +31,14 @@ dns.lookup = refuse;
 """
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Empty before the first synth: jsii keeps what it unpacks there, 200 MB, for those that follow."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def offline(tmp_path: Path) -> dict[str, str]:
+def offline(tmp_path: Path, home: Path) -> dict[str, str]:
     """An environment with nothing of this machine's: no credentials, no home, no way out."""
     guard = tmp_path / "guard"
     guard.mkdir()
@@ -40,7 +46,7 @@ def offline(tmp_path: Path) -> dict[str, str]:
     (guard / "block.js").write_text(BLOCK_NODE)
     return {
         "PATH": f"{NODE_BIN}:/usr/bin:/bin",
-        "HOME": str(tmp_path / "home"),
+        "HOME": str(home),
         "PYTHONPATH": str(guard),
         "NODE_OPTIONS": f"--require {guard / 'block.js'}",
         "CDK_CONTEXT_JSON": (ROOT / "cdk.json").read_text(),
