@@ -63,7 +63,7 @@ def synth(environment: dict[str, str], outdir: Path, **context: str) -> subproce
         env={**environment, "CDK_OUTDIR": str(outdir), "CDK_CONTEXT_JSON": json.dumps(flags)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 
@@ -156,6 +156,6 @@ def test_template_is_clean_under_cfn_lint(offline: dict[str, str], tmp_path: Pat
         capture_output=True,
         text=True,
         env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true"},
-        timeout=120,
+        timeout=240,
     )
     assert linted.returncode == 0, linted.stdout

@@ -6,6 +6,7 @@ Whoever wants the suite to run on another kind of container (an image under podm
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -40,9 +41,12 @@ class Container(Endpoint, ABC):
         os.kill(self.pid, signal.SIGTERM)
 
     def signal_engine(self, number: signal.Signals) -> None:
-        """A signal to the engine, which is the entrypoint's child."""
+        """A signal to the engine, which is the entrypoint's child. After SIGSTOP none of its threads runs."""
         (child,) = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         os.kill(int(child), number)
+        if number == signal.SIGSTOP:
+            # The thread that takes the signal stops the others, and may have to wait for a processor.
+            wait_until(lambda: _states(int(child)) == {"T"}, seconds=10)
 
     @property
     def entries(self) -> list[dict[str, Any]]:
@@ -73,3 +77,12 @@ class Starter(Protocol):
     """
 
     def __call__(self, directory: Path, variables: Mapping[str, str]) -> Container: ...
+
+
+def _states(pid: int) -> set[str]:
+    """The states of a process's threads, as in proc_pid_stat(5)."""
+    states = set()
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            states.add(stat.read_text().rpartition(")")[2].split()[0])
+    return states

@@ -104,19 +104,19 @@ def test_ctrl_c_keeps_what_was_measured(engine: FakeEngine, tmp_path: Path) -> N
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("one stream, 30 prompts x 5"):
-                break
-        # The article's 150, warm-up and the count of tokens lie behind; the sweep's first load takes 30 s.
-        while len(engine.asked) < 180 and process.poll() is None:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait()
+    with process:  # its pipes are closed, however this ends: later they would be another test's warning
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if line.startswith("one stream, 30 prompts x 5"):
+                    break
+            # Behind lie the article's 150, warm-up and the count of tokens; the sweep's first takes 30 s.
+            while len(engine.asked) < 180 and process.poll() is None:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == 130
     result = Benchmark.read(path)
     assert not result.complete

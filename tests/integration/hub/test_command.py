@@ -24,7 +24,7 @@ def test_it_prints_its_url_and_serves_until_it_is_told_to_stop(ending: signal.Si
             answer = urllib3.request("GET", f"{url}/api/models/quantllm-test/tiny-gguf")
             assert answer.json()["id"] == "quantllm-test/tiny-gguf"
             process.send_signal(ending)
-            assert process.wait(timeout=10) == 0
+            assert process.wait(timeout=60) == 0
         finally:
             process.kill()
 
@@ -35,7 +35,7 @@ def test_a_port_that_is_taken_is_a_short_error() -> None:
             assert process.stdout is not None
             port = json.loads(process.stdout.readline())["url"].rpartition(":")[2]
             second = subprocess.run(
-                [*COMMAND, "--port", port], cwd=ROOT / "tools", capture_output=True, text=True, timeout=20
+                [*COMMAND, "--port", port], cwd=ROOT / "tools", capture_output=True, text=True, timeout=60
             )
         finally:
             process.terminate()

@@ -186,13 +186,17 @@ def test_nothing_is_left_behind_of_a_review_that_is_interrupted(repository: Path
         stderr=subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(scratch)},
     )
-    assert process.stdout is not None
-    process.stdout.readline()
-    end = time.monotonic() + 30
-    while len(list(scratch.glob("*/assembly-1/stderr.txt"))) < 1 and time.monotonic() < end:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    with process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            end = time.monotonic() + 30
+            while len(list(scratch.glob("*/assembly-1/stderr.txt"))) < 1 and time.monotonic() < end:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert list(scratch.iterdir()) == []
     assert git(repository, "worktree", "list").count("\n") == 0
 
