@@ -370,3 +370,10 @@ def test_container_that_never_gets_healthy_fails_after_its_timeout(
     assert 1 <= time.monotonic() - started < 5
     assert description["EndpointStatus"] == "Failed"
     assert "Not healthy after 1 seconds: starting as never-healthy" in description["FailureReason"]
+
+
+def test_tagging_api_names_a_configuration_by_its_arn(aws: EmbeddedAws) -> None:
+    name = aws.configure("tagged", configuration={"Tags": [{"Key": "agency", "Value": "moh"}]})
+    (found,) = aws.client("resourcegroupstaggingapi").get_resources()["ResourceTagMappingList"]
+    described = aws.client("sagemaker").describe_endpoint_config(EndpointConfigName=name)
+    assert found["ResourceARN"] == described["EndpointConfigArn"]

@@ -123,7 +123,9 @@ def _create_endpoint_config(
     for variant in arguments["production_variants"]:
         _check_timeouts(variant)
         _check_managed_scaling(variant)
-    return _moto_create_endpoint_config(backend, endpoint_config_name=endpoint_config_name, **arguments)
+    made = _moto_create_endpoint_config(backend, endpoint_config_name=endpoint_config_name, **arguments)
+    made.arn = made.endpoint_config_arn  # type: ignore[assignment] # moto's is a tuple, seen by the tagging API
+    return made
 
 
 def _check_timeouts(variant: dict[str, Any]) -> None:
