@@ -10,7 +10,7 @@ from tests.e2e.conftest import Platform
 from tests.upgrade.commits import older_commit
 from tests.upgrade.upgrade import upgrade
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]  # four deploys, on a machine that may be busy
 
 
 def test_upgrade_from_the_commit_before_loses_nothing_and_can_be_taken_back(platform: Platform) -> None:
