@@ -50,7 +50,7 @@ def recipe_file(directory: Path, *, served: bool) -> Path:
         source=LockedSource(hub="owner/whole", revision="v1", files=[]),
         commit="c" * 40,
         files=[LockedFile(path="model.safetensors", size=10**9, sha256="d" * 64)],
-        shape=some.shape,
+        shape=some.shape.model_copy(update={"format": "safetensors", "quantization": "BF16"}),
     )
     result = QuantiseResult(
         prefix=MADE_AT,

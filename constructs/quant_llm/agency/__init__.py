@@ -47,7 +47,15 @@ from quant_llm.agency.lock import (
     QuantiseResult,
     adapter_path,
 )
-from quant_llm.agency.locked import current_locks, lock_path, locked, locked_recipes, locked_source, recipe_of
+from quant_llm.agency.locked import (
+    current_locks,
+    lock_path,
+    locked,
+    locked_recipes,
+    locked_source,
+    recipe_of,
+    unfit,
+)
 from quant_llm.agency.problems import AgencyFileError, Location, Problem
 from quant_llm.agency.relations import ENGINES_WITH_REQUEST_METRICS
 from quant_llm.agency.schema import json_schema
@@ -105,4 +113,5 @@ __all__ = [
     "locked_source",
     "read_agency",
     "recipe_of",
+    "unfit",
 ]

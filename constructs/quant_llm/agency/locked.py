@@ -6,8 +6,19 @@ from pathlib import Path
 
 from quant_llm.agency.config import AgencyConfig, ModelConfig, QuantiseConfig, SourceConfig
 from quant_llm.agency.document import display_name
-from quant_llm.agency.lock import AgencyLock, LockedSource, ModelLock, QuantiseLock, QuantiseRecipe
+from quant_llm.agency.lock import (
+    AgencyLock,
+    LockedSource,
+    ModelLock,
+    ModelShape,
+    QuantiseLock,
+    QuantiseRecipe,
+)
 from quant_llm.agency.problems import AgencyFileError, Location, Problem
+from quant_llm.agency.recipe_relations import GROUP_SIZES
+
+_UNQUANTISED = ("BF16", "F16", "F32")
+"""What the lock calls the types of weights that a recipe can start from."""
 
 
 def lock_path(path: Path) -> Path:
@@ -63,9 +74,24 @@ def locked(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:
         if made is None or locked_source(recipe.source) != made.source.source:
             message = f"recipe {recipe.name!r} is not in {display_name(file)} as it is here: {remedy}"
             problems.append(agency.problem(("quantise", index, "source"), message))
+        elif wrong := unfit(recipe, made.source.shape):
+            problems.append(agency.problem(("quantise", index, wrong[0]), wrong[1]))
     if problems:
         raise AgencyFileError(problems)
     return {model.name: entry for model in agency.models if (entry := _entry(model, lock))}
+
+
+def unfit(recipe: QuantiseConfig, shape: ModelShape) -> tuple[str, str] | None:
+    """The field of a recipe that weights of this shape don't fit, and why; None where they do."""
+    if shape.quantization not in _UNQUANTISED:
+        return "source", f"recipe {recipe.name!r}: the weights are {shape.quantization} already"
+    size = recipe.settings["group_size"]
+    widths = (shape.embedding_size, shape.attention_heads * shape.head_size)
+    if size and (wrong := [width for width in widths if width % size]):
+        fits = [str(one) for one in GROUP_SIZES if not any(width % one for width in widths)]
+        message = f"layers of the model have {wrong[0]} inputs, expected a multiple of the group size, {size}"
+        return "group_size", f"{message}: {' and '.join(fits) or 'none'} would fit"
+    return None
 
 
 def locked_recipes(agency: AgencyConfig, path: Path) -> dict[str, QuantiseLock]:

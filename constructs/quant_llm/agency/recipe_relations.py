@@ -26,7 +26,11 @@ _ENGINES_OF_METHOD: Mapping[str, tuple[str, ...]] = {
     "gptq": ("exllamav2", "vllm"),
 }
 _GPTQ_BITS = 4  # ExLlamaV2 reads no others
-_GROUP_SIZES = (32, 64, 128)
+
+GROUP_SIZES = (32, 64, 128)
+"""What `group_size` of GPTQ can be."""
+
+_GPU_FAMILIES = ("g5", "g6", "g6e", "g7", "g7e", "p5")  # of SageMaker processing, of capability 8.0 or later
 
 
 def recipe_relations(data: Any) -> Iterator[Relation]:
@@ -55,9 +59,13 @@ def _settings(recipe: Any, method: str, at: Location) -> Iterator[Relation]:
     if method == "gptq" and recipe.get("bits", _GPTQ_BITS) != _GPTQ_BITS:
         expected = f"{_GPTQ_BITS} with method: gptq, no other number is read by exllamav2"
         yield Relation((*at, "bits"), expected, str(_GPTQ_BITS))
+    family = (get(recipe, str, "instance_type") or "").split(".")[1:2]
+    if method != "gguf" and family and family[0] not in _GPU_FAMILIES:
+        expected = f"a GPU of capability 8.0 or later with method: {method}: ml.{', ml.'.join(_GPU_FAMILIES)}"
+        yield Relation((*at, "instance_type"), expected)
     size = get(recipe, int, "group_size")
-    if size is not None and size not in _GROUP_SIZES:
-        nearest = min(_GROUP_SIZES, key=lambda one: abs(one - size))
+    if size is not None and size not in GROUP_SIZES:
+        nearest = min(GROUP_SIZES, key=lambda one: abs(one - size))
         yield Relation((*at, "group_size"), "32, 64 or 128", str(nearest))
 
 

@@ -42,11 +42,12 @@ models:
 """
 TYPE = "    method: gguf\n    type: Q4_K_M\n"
 GPTQ = "    method: gptq\n    bits: 4\n    calibration: words.txt\n"
+ON_GPU = FILE.replace(TYPE, GPTQ).replace("ml.m5.4xlarge", "ml.g5.2xlarge")
 SOURCE = ModelLock(
     source=LockedSource(hub="owner/whole", revision="v1", files=[]),
     commit="c" * 40,
     files=[LockedFile(path="model.safetensors", size=10, sha256="d" * 64)],
-    shape=SHAPE,
+    shape=SHAPE.model_copy(update={"format": "safetensors", "quantization": "BF16"}),
 )
 RESULT = QuantiseResult(
     prefix="quantised/own-q4/moh-own-q4-1/files/",
@@ -81,11 +82,36 @@ def test_a_model_has_the_lock_of_the_result_that_it_serves(tmp_path: Path) -> No
     assert locked_recipes(load_agency(path), path)["own-q4"].source == SOURCE
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"quantization": "AWQ-4bit"},
+            "quantise[0].source: recipe 'own-q4': the weights are AWQ-4bit already",
+        ),
+        (
+            {"embedding_size": 576, "attention_heads": 9, "head_size": 64},
+            "have 576 inputs, expected a multiple of the group size, 128: 32 and 64 would fit",
+        ),
+        ({"embedding_size": 1024, "attention_heads": 15, "head_size": 80}, "1200 inputs"),
+    ],
+)
+def test_weights_that_the_recipe_can_not_start_from(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    shape = SOURCE.shape.model_copy(update={"embedding_size": 128, "head_size": 32, **change})
+    text = ON_GPU.replace("engine: llama.cpp", "engine: vllm")
+    path = agency_file(tmp_path, text, QuantiseLock(source=SOURCE.model_copy(update={"shape": shape})))
+    assert message in problems(path)
+
+
 def test_a_result_of_other_groups_or_another_seed_is_not_served(tmp_path: Path) -> None:
-    text = FILE.replace(TYPE, GPTQ).replace("engine: llama.cpp", "engine: vllm")
+    text = ON_GPU.replace("engine: llama.cpp", "engine: vllm").replace(
+        "    bits", "    group_size: 32\n    bits"
+    )
     recipe = load_agency(agency_file(tmp_path, text)).recipe("own-q4")
     asked = recipe_of(recipe, "1" * 64)
-    assert (asked.bits, asked.group_size, asked.seed) == (4, 128, 0)
+    assert (asked.bits, asked.group_size, asked.seed) == (4, 32, 0)
     for change in ({}, {"group_size": 64}, {"seed": 1}):
         made = RESULT.model_copy(update={"recipe": asked.model_copy(update=change)})
         path = agency_file(tmp_path, text, QuantiseLock(source=SOURCE, result=made))
@@ -139,6 +165,7 @@ def test_a_result_that_is_not_the_recipes_is_not_served(
         ("method: gguf", "method: awq", "expected one of gguf, exl2, gptq"),
         ("method: gguf", "method: gptq", "expected the field left out with method: gptq, it is of gguf"),
         ("    type: Q4_K_M\n", "    type: Q4_K_M\n    group_size: 64\n", "with method: gguf, it is of gptq"),
+        (TYPE, GPTQ, "expected a GPU of capability 8.0 or later with method: gptq: ml.g5, ml.g6"),
         (TYPE, GPTQ.replace("bits: 4", "bits: 3"), "expected 4 with method: gptq"),
         (TYPE, GPTQ.replace("    calibration: words.txt\n", ""), "a `calibration` beside method: gptq"),
         (TYPE, f"{GPTQ}    group_size: 96\n", "expected 32, 64 or 128; did you mean"),

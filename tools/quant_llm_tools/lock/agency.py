@@ -22,6 +22,7 @@ from quant_llm.agency import (
     load_agency,
     lock_path,
     locked,
+    unfit,
 )
 from quant_llm.errors import QuantLlmError
 from quant_llm_tools.lock.adapters import lock_adapter
@@ -116,6 +117,9 @@ def _lock_agency(
         try:
             with open_repository(config, one, tell) as repository:
                 found = lock_model(one, repository, tell)
+            if isinstance(one, QuantiseConfig) and (wrong := unfit(one, found.shape)):
+                errors.append(str(config.problem((*place, wrong[0]), wrong[1])))
+                continue
         except QuantLlmError as error:
             what = "model" if isinstance(one, ModelConfig) else "recipe"
             errors.append(str(config.problem((*place, "source"), f"{what} {one.name!r}: {error}")))
