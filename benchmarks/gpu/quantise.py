@@ -36,13 +36,12 @@ CALIBRATED = ("gguf", "gptq")
 """The methods that calibrate on a text of the recipe."""
 
 
-def run_job(method: str, source: Path, root: Path, calibration: bytes, evaluation: bytes) -> Manifest:
+def run_job(method: str, source: Path, root: Path, calibration: bytes, evaluation: bytes | None) -> Manifest:
     """Lay out a job below `root`, run it, and return its answer; its output goes to `root`/log."""
     layout = Layout(root)
-    texts = {
-        "evaluation_sha256": evaluation,
-        **({"calibration_sha256": calibration} if method in CALIBRATED else {}),
-    }
+    texts = {} if evaluation is None else {"evaluation_sha256": evaluation}
+    if method in CALIBRATED:
+        texts["calibration_sha256"] = calibration
     hashes: dict[str, Any] = {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
     layout.source.parent.mkdir(parents=True)
     layout.source.symlink_to(source)
@@ -109,10 +108,11 @@ def main() -> None:
     )
     parser.add_argument("results", type=Path, help="the JSON file to write, or to add to")
     parser.add_argument("--calibration", type=Path, required=True, help="a text")
-    parser.add_argument("--evaluation", type=Path, required=True, help="another text")
+    parser.add_argument("--evaluation", type=Path, help="another text; without it no perplexity")
     parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES))
     arguments = parser.parse_args()
-    calibration, evaluation = arguments.calibration.read_bytes(), arguments.evaluation.read_bytes()
+    calibration = arguments.calibration.read_bytes()
+    evaluation = None if arguments.evaluation is None else arguments.evaluation.read_bytes()
     known = json.loads(arguments.results.read_text(encoding="utf-8")) if arguments.results.exists() else {}
     failed = []
     for method in arguments.methods:
