@@ -22,11 +22,13 @@ from exllamav2 import (
     ExLlamaV2Tokenizer,
 )
 from exllamav2.attn import has_flash_attn_with_paged
+from exllamav2.ext import none_tensor
 from exllamav2.generator import ExLlamaV2DynamicGenerator, ExLlamaV2DynamicJob, ExLlamaV2Sampler
 from exllamav2.generator.filters import ExLlamaV2Filter
 from llguidance import LLMatcher
 
 from quant_llm_exllama.backend import Event, Job, Limits, Sampling
+from quant_llm_exllama.decode_graphs import can_capture, capture_decoding
 from quant_llm_exllama.results import event
 from quant_llm_exllama.rope import rope_attributes
 from quant_llm_exllama.tokenizer import read_json
@@ -38,6 +40,7 @@ _CACHES: dict[CacheMode, type] = {
     "Q6": ExLlamaV2Cache_Q6,
     "Q4": ExLlamaV2Cache_Q4,
 }
+_CERTAIN = torch.ones((1, 1))
 
 
 class ExLlamaV2Backend:
@@ -56,12 +59,17 @@ class ExLlamaV2Backend:
         chunk_size = min(options.chunk_size, config.max_seq_len)
         config.max_input_len = chunk_size
         config.max_attention_size = chunk_size**2
+        captured = can_capture(config, paged=paged, tensor_parallel=options.tensor_parallel)
+        config.no_graphs = config.no_graphs or captured
         self._model = ExLlamaV2(config)
         self._tokenizer = ExLlamaV2Tokenizer(config)
         self._jobs: dict[Job, ExLlamaV2DynamicJob] = {}
+        cache = _load(self._model, options, cache_tokens(context_length, self.limits.slots))
+        if captured:
+            capture_decoding(self._model, cache)
         self._generator = ExLlamaV2DynamicGenerator(
             model=self._model,
-            cache=_load(self._model, options, cache_tokens(context_length, self.limits.slots)),
+            cache=cache,
             tokenizer=self._tokenizer,
             max_batch_size=self.limits.slots,
             max_chunk_size=chunk_size,
@@ -77,7 +85,8 @@ class ExLlamaV2Backend:
     def start(self, job: Job) -> None:
         """Queue a job."""
         filters = [] if job.grammar is None else [_Grammar(self._model, self._tokenizer, job.grammar)]
-        running = ExLlamaV2DynamicJob(
+        kind = _GreedyJob if _is_greedy(job) else ExLlamaV2DynamicJob
+        running = kind(
             input_ids=torch.tensor([job.prompt], dtype=torch.long),
             max_new_tokens=job.max_tokens,
             seed=job.sampling.seed,
@@ -135,6 +144,29 @@ def _settings(sampling: Sampling) -> ExLlamaV2Sampler.Settings:
         top_p=0.0 if greedy else sampling.top_p,
         min_p=0.0 if greedy else sampling.min_p,
     )
+
+
+def _is_greedy(job: Job) -> bool:
+    """Whether the job's tokens are the likeliest ones, whatever it has said before."""
+    drawn = job.sampling
+    return (
+        drawn.temperature == 0
+        and drawn.repetition_penalty == 1.0
+        and drawn.frequency_penalty == 0.0
+        and drawn.presence_penalty == 0.0
+        and job.grammar is None
+    )
+
+
+class _GreedyJob(ExLlamaV2DynamicJob):
+    """Takes the likeliest token as it is. ExLlamaV2 would compute and sort the probabilities of all first."""
+
+    def receive_logits(
+        self, logits: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, bool]:
+        """The token, nothing of others, its probability, and that no filter has ended."""
+        known = logits[0, 0, : self.generator.tokenizer.get_vocab_size()].numpy()  # whose argmax is faster
+        return torch.tensor([[known.argmax()]]), none_tensor, none_tensor, _CERTAIN, False
 
 
 class _Grammar(ExLlamaV2Filter):
