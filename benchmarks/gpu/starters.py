@@ -26,3 +26,4 @@ def _starter(engine: str, model: str) -> _Starter:
 llama_cpp = _starter(LLAMA_CPP, "gguf/q4_1.gguf")
 exl2 = _starter(EXLLAMAV2, "exl2")
 gptq = _starter(EXLLAMAV2, "gptq")
+exl3 = _starter(EXLLAMAV2, "exl3")
