@@ -17,6 +17,7 @@ _PACKAGES = (
     "transformers",
     "exllamav2",
     "exllamav3",
+    "bitsandbytes",
     "llguidance",
     "tokenizers",
     "httptools",

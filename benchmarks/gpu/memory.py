@@ -28,6 +28,7 @@ from benchmarks.gpu.random_models import SHAPES, Shape, write_gguf, write_gptq
 from benchmarks.gpu.serving import EXLLAMAV2, LLAMA_CPP, Running, options, serving
 
 _MIB = 1 << 20
+_MODELS = ("TinyLlama-1.1B", "CodeLlama-7B", "Llama-3.1-8B")
 _POLL_SECONDS = 0.02
 _ANSWER_TOKENS = 16
 _WHOLE_GPU = "memory of the whole GPU beyond what was in use before, by NVML"
@@ -50,7 +51,7 @@ def cases(engine: str) -> Iterator[Case]:
     """Each shape with two contexts, one request and several, and a quantised cache; one of 8-bit weights."""
     quantisation = "Q4_0" if engine == LLAMA_CPP else "GPTQ-4bit-128g"
     caches = ((2048, 4, "f16"), (16384, 1, "f16"), (8192, 4, "f16"), (8192, 4, "q8_0"))
-    for shape, (context, concurrency, kv_cache) in product(SHAPES.values(), caches):
+    for shape, (context, concurrency, kv_cache) in product((SHAPES[name] for name in _MODELS), caches):
         yield Case(
             engine=engine,
             shape=shape,
@@ -76,12 +77,12 @@ def measure(case: Case, models: Path, *, alone: bool) -> dict[str, Any]:
     variables = options(
         case.engine, context=case.context, concurrency=case.concurrency, kv_cache=case.kv_cache
     )
-    with _polled(alone=alone) as use, serving(case.engine, model, variables) as running:
+    with polled(alone=alone) as use, serving(case.engine, model, variables) as running:
         use.group = running.container.pid
         use.mark("loaded_mib")
         _fill(running, case)
         use.mark("filled_mib")
-    on_disk, embedding = _weights(model)
+    on_disk, embedding = weight_bytes(model)
     return {
         **asdict(case),
         "head_size": case.shape.head_size,
@@ -107,14 +108,14 @@ def _model(case: Case, models: Path) -> Path:
     return directory
 
 
-def _weights(model: Path) -> tuple[int, int]:
+def weight_bytes(model: Path) -> tuple[int, int]:
     """Bytes of all tensors, and of the input embedding, which both engines keep in main memory."""
     if model.is_file():
         sizes = {tensor.name: int(tensor.n_bytes) for tensor in GGUFReader(model).tensors}
         return sum(sizes.values()), sizes["token_embd.weight"]
     with safe_open(model / "model.safetensors", "pt") as file:
         tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it can't be iterated
-        widths = {"I32": 4, "F16": 2}
+        widths = {"I32": 4, "F16": 2, "I16": 2}
         sizes = {}
         for name, tensor in tensors.items():
             sizes[name] = widths[tensor.get_dtype()]
@@ -141,7 +142,7 @@ def _fill(running: Running, case: Case) -> None:
         raise RuntimeError(f"prompts of {length} tokens were wanted, got {lengths}")
 
 
-class _Use:
+class Use:
     """The GPU memory that a container uses, in MiB: its processes', or all that was free at first."""
 
     def __init__(self, *, alone: bool) -> None:
@@ -174,9 +175,9 @@ class _Use:
 
 
 @contextmanager
-def _polled(*, alone: bool) -> Iterator[_Use]:
+def polled(*, alone: bool) -> Iterator[Use]:
     """A thread looks at the memory all the time, to see its peak."""
-    use, done = _Use(alone=alone), threading.Event()
+    use, done = Use(alone=alone), threading.Event()
 
     def poll() -> None:
         while not done.wait(_POLL_SECONDS):

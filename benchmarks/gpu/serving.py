@@ -59,6 +59,7 @@ def options(engine: str, *, context: int, concurrency: int, kv_cache: str = "f16
             "N_GPU_LAYERS": "999",
             "LLAMA_ARG_CTX_SIZE": str(context * concurrency),
             "LLAMA_ARG_N_PARALLEL": str(concurrency),
+            "LLAMA_ARG_CACHE_RAM": "0",  # no copies of earlier prompts: each prompt here is a new one
             "LLAMA_ARG_CACHE_TYPE_K": kv_cache,
             "LLAMA_ARG_CACHE_TYPE_V": kv_cache,
         }

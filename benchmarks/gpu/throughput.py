@@ -11,7 +11,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,21 @@ import uvloop
 from benchmarks.gpu.machine import gpu_machine
 from benchmarks.gpu.serving import options, serving
 
-STREAMS = (1, 32)
-TOKENS = 128
-ROUNDS = 3
-_PROMPT = "Write a story about a lighthouse keeper who finds a message in a bottle. Number {}."
+PROMPT = "Write a story about a lighthouse keeper who finds a message in a bottle. Number {}."
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+@dataclass(frozen=True)
+class Load:
+    """`streams` requests at once, each of `tokens`, `rounds` times."""
+
+    streams: int
+    tokens: int
+    rounds: int
+
+
+LOADS = (Load(1, 128, 3), Load(32, 128, 3))
 
 
 @dataclass(frozen=True)
@@ -37,13 +46,20 @@ class Stream:
     first: float
     last: float
 
+    @property
+    def rate(self) -> float:
+        """Tokens a second after the first; over all of the time if the whole text came at once."""
+        if self.last == self.first:
+            return self.tokens / self.last
+        return (self.tokens - 1) / (self.last - self.first)
 
-async def stream(connect: Connect, number: int) -> Stream:
+
+async def stream(connect: Connect, number: int, tokens: int) -> Stream:
     """Ask for one completion as a stream, and read it all."""
     body = json.dumps(
         {
-            "prompt": _PROMPT.format(number),
-            "max_tokens": TOKENS,
+            "prompt": PROMPT.format(number),
+            "max_tokens": tokens,
             "temperature": 0,
             "ignore_eos": True,
             "stream": True,
@@ -73,38 +89,37 @@ async def stream(connect: Connect, number: int) -> Stream:
     return Stream(int(usage["completion_tokens"]), first, last)
 
 
-async def run(connect: Connect, streams: int, offset: int) -> dict[str, float]:
+async def run(connect: Connect, streams: int, tokens: int, offset: int) -> dict[str, float]:
     """`streams` answers at once: tokens a second of all together and of each, and the time to first token."""
     started = time.perf_counter()
-    answers = await asyncio.gather(*(stream(connect, offset + number) for number in range(streams)))
+    answers = await asyncio.gather(*(stream(connect, offset + number, tokens) for number in range(streams)))
     seconds = time.perf_counter() - started
-    each = [(answer.tokens - 1) / (answer.last - answer.first) for answer in answers]
     firsts = sorted(answer.first for answer in answers)
     return {
         "tokens_per_s": sum(answer.tokens for answer in answers) / seconds,
-        "tokens_per_s_each": statistics.median(each),
+        "tokens_per_s_each": statistics.median(answer.rate for answer in answers),
         "ttft_ms": statistics.median(firsts) * 1e3,
         "ttft_ms_last": firsts[-1] * 1e3,
     }
 
 
-async def compare(port: int, socket: Path) -> dict[str, Any]:
-    """Medians of `ROUNDS` of each way and number of streams; the prompts are new in each round."""
+async def compare(port: int, socket: Path, loads: Sequence[Load]) -> dict[str, Any]:
+    """Medians of the rounds of each way and load; the prompts are new in each round."""
     ways: dict[str, Connect] = {
         "direct": lambda: asyncio.open_unix_connection(str(socket)),
         "container": lambda: asyncio.open_connection("127.0.0.1", port),
     }
     numbers: dict[str, Any] = {}
     offset = 0
-    for streams in STREAMS:
+    for load in loads:
         rounds: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
-        for turn in range(ROUNDS + 1):
+        for turn in range(load.rounds + 1):
             for way, connect in ways.items():
-                measured = await run(connect, streams, offset)
-                offset += streams
+                measured = await run(connect, load.streams, load.tokens, offset)
+                offset += load.streams
                 if turn:  # the first is to warm up
                     rounds[way].append(measured)
-        numbers[f"streams_{streams}"] = {
+        numbers[f"streams_{load.streams}"] = {
             way: {key: round(statistics.median(one[key] for one in all_), 2) for key in all_[0]}
             for way, all_ in rounds.items()
         }
@@ -121,17 +136,17 @@ def main() -> None:
     measured: dict[str, Any] = {}
     for name, _, value in (argument.partition("=") for argument in arguments.served):
         engine, path = value.split(":")
-        variables = options(engine, context=1024, concurrency=max(STREAMS))
+        variables = options(engine, context=1024, concurrency=max(load.streams for load in LOADS))
         try:
             with serving(engine, arguments.models / path, variables) as running:
-                measured[name] = uvloop.run(compare(running.container.port, running.engine_socket))
+                measured[name] = uvloop.run(compare(running.container.port, running.engine_socket, LOADS))
         except (AssertionError, RuntimeError, OSError) as error:
             measured[name] = {"error": str(error)[-2000:]}
         print(name, json.dumps(measured[name]), flush=True)
         results = {
             "machine": gpu_machine(),
-            "tokens_each": TOKENS,
-            "rounds": ROUNDS,
+            "tokens_each": LOADS[0].tokens,
+            "rounds": LOADS[0].rounds,
             "measured": measured,
         }
         arguments.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -8,8 +8,8 @@ MOST_ROWS = 32
 FEWEST_EXL2_ROWS = 3
 """EXL2's kernels clear their output while other blocks may already add to it: nothing orders the two.
 
-On an H100 a step of one row, run twice, gave logits that differ by up to 18; of 3, 7 and 32 rows, the same but
-for rounding (benchmarks/results/gpu-decode.json). vLLM had the fault in the same code, and clears before:
+On an H100 a step of one row, run twice, gave logits that differ by up to 18; of 3, 7 and 32 rows the same
+but for rounding (benchmarks/results/gpu-decode.json). vLLM had the fault in the same code and clears before:
 https://github.com/vllm-project/vllm/pull/30719.
 """
 
