@@ -16,6 +16,7 @@ from quant_llm.catalogue.workload import Workload, option_number
 
 _MIB = 1024**2
 _FLOAT, _HALF = 4, 2
+_EXLLAMA_REQUEST = 6 * _MIB  # measured: benchmarks/results/gpu-table.json
 _PIPELINE_COPIES = 4
 """Copies of a graph's inputs when llama.cpp runs over several GPUs (GGML_SCHED_MAX_COPIES)."""
 
@@ -79,7 +80,8 @@ def _exllamav2(workload: Workload, gpu_count: int) -> int:
 
     Scratch: a state and two feed-forward activations of `chunk` tokens in 16 bits, and the largest matrix
     unpacked to 16 bits (at most 2^29 numbers, config.max_dq_size). Beside it the hidden states, queries, keys
-    and values of the chunk, and the logits of one token a request in 32 bits.
+    and values of the chunk, and the logits of one token a request in 32 bits. A captured step of decoding
+    (quant_llm_exllama/decode_graphs.py) and the batch have a few MiB for each request.
     """
     del gpu_count
     shape = workload.shape
@@ -89,7 +91,8 @@ def _exllamav2(workload: Workload, gpu_count: int) -> int:
     unpacked = min(max(width, shape.vocabulary_size) * shape.embedding_size, 512 * _MIB)
     scratch = chunk * (shape.embedding_size + 2 * width) + unpacked
     states = chunk * (2 * shape.embedding_size + heads)
-    return _HALF * (scratch + states) + _FLOAT * workload.concurrency * shape.vocabulary_size
+    requests = workload.concurrency * (_FLOAT * shape.vocabulary_size + _EXLLAMA_REQUEST)
+    return _HALF * (scratch + states) + requests
 
 
 def _vllm(workload: Workload, gpu_count: int) -> int:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
+from benchmarks.gpu.random_models import SHAPES
 from benchmarks.sizing_table import BEGIN, END, PAGE, RESULTS, Measured, page, read, table
+from benchmarks.speed_table import RESULTS as SPEED
+from quant_llm.catalogue import MIB
 from tests.unit.catalogue.models import workload
 
 WORST = 0.10
@@ -25,6 +29,41 @@ def test_no_prediction_is_too_low_and_none_is_a_tenth_too_high() -> None:
         if not 0 <= one.error <= WORST
     ]
     assert not wrong
+
+
+def of_the_table() -> list[dict[str, Any]]:
+    """The engines' rows of the table of speed, as the runs of memory: 32 requests of 512 tokens each."""
+    embedding_bytes = {"GGUF Q4_0": 18 / 32, "GGUF Q8_0": 34 / 32, "GPTQ 4 bit": 2, "EXL2 4.0 bpw": 2}
+    runs = []
+    for row in json.loads(SPEED.read_text())["rows"]:
+        if row["way"] not in embedding_bytes:
+            continue
+        shape = SHAPES[row["shape"]]
+        embedding = shape.embedding * embedding_bytes[row["way"]]
+        runs.append(
+            {
+                "engine": "llama.cpp" if row["way"].startswith("GGUF") else "exllamav2",
+                "quantisation": row["way"],
+                "shape": asdict(shape),
+                "head_size": shape.head_size,
+                "context": 512,
+                "concurrency": 32,
+                "variables": row["variables"],
+                "weights_mib": (row["weight_bytes"] + embedding) / MIB,
+                "of_that_embedding_mib": embedding / MIB,
+                "peak_mib": row["peak_mib"],
+            }
+        )
+    return runs
+
+
+def test_nor_is_one_of_the_larger_shapes_with_32_requests() -> None:
+    errors = {
+        (run["shape"]["name"], run["quantisation"]): one.error
+        for run, one in zip(of_the_table(), read({"measured": of_the_table()}), strict=True)
+    }
+    assert len(errors) == 12
+    assert {name: error for name, error in errors.items() if not 0 <= error <= WORST} == {}
 
 
 def test_two_engines_two_shapes_and_two_contexts_were_measured() -> None:
