@@ -1,15 +1,24 @@
-"""What a review says of each golden case, against what a reviewer must hear."""
+"""What a review says of each golden case, against what a reviewer must hear, and what the docs show."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from quant_llm_tools.review.model import Change, ChangeClass
-from tests.review.golden import cases
+from tests.review.golden import cases, reviewed
+from tests.review.rendering import BEGIN, CASE, PAGES, page, rendered
 
 Found = dict[str, tuple[Change, ...]]
 
 pytestmark = pytest.mark.timeout(900)  # many synths, on a machine that may be busy
+
+
+@pytest.fixture(scope="module")
+def changes_of(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """The golden cases, reviewed once. It takes a minute: so all its tests are here, on one worker."""
+    return reviewed(tmp_path_factory.mktemp("golden"))
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
@@ -35,6 +44,15 @@ def test_precision_and_recall_are_one(changes_of: Found, capsys: pytest.CaptureF
 def test_there_are_25_cases_and_each_class_is_in_one() -> None:
     assert len(cases()) >= 25
     assert {name for case in cases() for name in case.expected} == {one.value for one in ChangeClass}
+
+
+def test_the_pages_show_the_comment_on_the_golden_case(changes_of: Found, tmp_path: Path) -> None:
+    comment = rendered(changes_of[CASE], tmp_path)
+    shown = [path for path in PAGES if BEGIN in path.read_text()]
+    assert shown
+    for path in shown:
+        text = path.read_text()
+        assert page(text, comment) == text, f"{path.name}: run `python -m tests.review.rendering`"
 
 
 def describe(found: tuple[Change, ...]) -> str:
