@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,38 @@ def test_a_job_ends_in_a_lock_that_a_model_can_be_served_from(
     assert "has a result that own serves: add another recipe" in json.loads(capsys.readouterr().out)["error"]
     assert main(["lock", str(world.agency), "--json"]) == 0  # which keeps the result
     assert world.lock.quantise["tiny-q8"].result == result
+
+
+def test_a_result_of_several_files_is_read_against_its_manifest(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = world.programs.parent / "made"
+    made.mkdir()
+    hub = f"{world.account.aws.hub_url}/quantllm-test/tiny-gptq"
+    listed = json.loads(urllib3.request("GET", hub.replace("quantllm-test", "api/models/quantllm-test")).data)
+    for path in (one["rfilename"] for one in listed["siblings"] if one["rfilename"] != ".gitattributes"):
+        (made / path).write_bytes(urllib3.request("GET", f"{hub}/resolve/main/{path}").data)
+    world.write_tool(
+        "python3",
+        f'case "$2" in *.gptq) cp "{made}"/* "$4";; *_perplexity) echo "perplexity: 9.5";; '
+        f'*) exec "{sys.executable}" "$@";; esac',
+    )
+    recipe = "gptq\n    bits: 4\n    group_size: 32\n    seed: 7\n    calibration: words.txt"
+    world.agency.write_text(
+        RECIPE.replace("gguf\n    type: Q8_0", recipe).replace("ml.m5.xlarge", "ml.g5.xlarge")
+    )
+    capsys.readouterr()
+    assert main(["quantise", str(world.agency), "--wait"]) == 0, capsys.readouterr().err
+    result = world.lock.quantise["tiny-q8"].result
+    assert result is not None
+    assert (result.shape.quantization, result.perplexity) == ("GPTQ-4bit", {"before": 9.5, "after": 9.5})
+    assert (result.recipe.bits, result.recipe.group_size, result.recipe.seed) == (4, 32, 7)
+    assert {file.path for file in result.files} == {path.name for path in made.iterdir()}
+    config = f"{result.prefix}config.json"
+    body = world.client("s3").get_object(Bucket=BUCKET, Key=config)["Body"].read()
+    world.client("s3").put_object(Bucket=BUCKET, Key=config, Body=body.replace(b"{", b"[", 1))
+    assert main(["quantise", str(world.agency), "--job", result.prefix.split("/")[2]]) == 1
+    assert "config.json: the bytes have the hash" in capsys.readouterr().err
 
 
 def test_a_model_is_refused_before_its_recipe_has_a_result(world: World) -> None:

@@ -11,6 +11,7 @@ import boto3
 from quant_llm.agency import AgencyConfig
 from quant_llm.errors import QuantLlmError
 from quant_llm.names import PROCESSING_LOG_GROUP, quantise_output
+from quant_llm_quantise.request import File
 from quant_llm_tools.artifacts.aws import BUCKET_OUTPUT, AwsCloud, explained
 from quant_llm_tools.lock.selection import HubFile
 
@@ -121,21 +122,21 @@ class JobCloud:
 
 @dataclass(frozen=True)
 class MadeRepository:
-    """A job's result as a repository whose files' headers can be read."""
+    """A job's result as a repository whose files' headers can be read; `made` is what its manifest lists."""
 
     cloud: JobCloud
     bucket: str
     prefix: str
+    made: tuple[File, ...]
 
     def resolve(self) -> str:
         """There is one revision."""
         return ""
 
     def files(self, commit: str) -> list[HubFile]:
-        """The files by what S3 says of them."""
+        """The files with the sha256 that whatever is read whole must have."""
         del commit
-        sizes = self.cloud.sizes(self.bucket, self.prefix)
-        return [HubFile(path, size, blob_id="", sha256=None) for path, size in sorted(sizes.items())]
+        return [HubFile(file.path, file.size, blob_id="", sha256=file.sha256) for file in self.made]
 
     def read(self, commit: str, file: HubFile, start: int, end: int) -> bytes:
         """The bytes of a file from `start` to `end`, which is not included."""

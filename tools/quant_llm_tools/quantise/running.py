@@ -176,7 +176,7 @@ def finish(
     if (found := cloud.sizes(bucket, f"{prefix}{FILES}/")) != listed:
         paths = sorted(path for path in {*listed, *found} if listed.get(path) != found.get(path))
         raise QuantLlmError(f"{paths[0]} of {job} is not in S3 as its manifest says: start a new one")
-    made = MadeRepository(cloud, bucket, f"{prefix}{FILES}/")
+    made = MadeRepository(cloud, bucket, f"{prefix}{FILES}/", manifest.files)
     engine = ENGINES[order.recipe.method]
     result = QuantiseResult(
         prefix=made.prefix,
