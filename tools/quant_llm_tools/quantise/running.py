@@ -40,6 +40,7 @@ _ROOT = "/opt/ml/processing"
 _SPARE_GB = 30
 _COPIES = 3  # the unquantised weights, the tool's own form of them, and at most as much again as its result
 _POLL_SECONDS = 10.0
+_FIRST_POLL_SECONDS = 0.5  # what fails at once is told at once
 _MAX_JOB_NAME = 63
 
 Tell = Callable[[str], None]
@@ -197,6 +198,7 @@ def finish(
 def _wait(cloud: JobCloud, job: str, tell: Tell, sleep: Callable[[float], None]) -> None:
     seen: set[str] = set()
     since = 0
+    pause = _FIRST_POLL_SECONDS
     while True:
         described = cloud.describe(job)
         for moment, event, line in cloud.lines(job, since):
@@ -210,7 +212,8 @@ def _wait(cloud: JobCloud, job: str, tell: Tell, sleep: Callable[[float], None])
         if status in ("Failed", "Stopped"):
             reasons = (described.get("ExitMessage"), described.get("FailureReason"))
             raise QuantLlmError(": ".join(filter(None, (f"{job} is {status}", *reasons))))
-        sleep(_POLL_SECONDS)
+        sleep(min(pause, _POLL_SECONDS))
+        pause *= 2
 
 
 def _own_words(line: str) -> str | None:
