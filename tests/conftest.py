@@ -1,8 +1,9 @@
-"""How many workers `make test` shares the tests out among, and Hypothesis on a machine that is busy."""
+"""Workers of `make test`, Hypothesis on a machine that is busy, and programs that can be interrupted."""
 
 from __future__ import annotations
 
 import os
+import signal
 from typing import Final
 
 import pytest
@@ -24,3 +25,9 @@ def pytest_xdist_auto_num_workers() -> int:
     """One a core for `--numprocesses auto`, and no more than the machine has memory for."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(1, min(os.cpu_count() or 1, memory // WORKER_BYTES))
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start be interrupted: background jobs of a shell inherit that SIGINT is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -36,12 +36,13 @@ NOT_RUN = {
     ".venv/bin/python -m ": "the tests' own, which the suite runs",
     ".venv/bin/python benchmarks/": "minutes on a machine that does nothing else",
     "benchmarks/gpu/": "needs a GPU",
+    "python3 -m benchmarks.gpu.": "needs a GPU",
     "quantllm prices refresh": "tests/integration/prices runs it; only AWS's own prices go into the file",
-    "quantllm quantise": "tests/e2e/test_quantise.py runs it with tools that stand in",
+    "quantllm quantise": "tests/e2e/test_own_weights.py runs it with tools that stand in",
     "quantllm bench --local": "tests/integration/bench runs it",
     "quantllm bench moh-mistral-7b": "the README's of the default agency does the same",
     "quantllm bench http://": "needs a container on port 8080; tests/integration/bench has a server",
-    'quantllm invoke moh-mistral-7b "Who may sign?"': "tests/e2e/test_adapters.py runs it with an adapter",
+    'quantllm invoke moh-mistral-7b "Who may sign?"': "tests/e2e/test_own_weights.py runs it with an adapter",
     "PYTHONPATH=tools:constructs python3 -m ": "needs a forge; tests/integration/review runs it on stand-ins",
 }
 # What stands for a reader's own.

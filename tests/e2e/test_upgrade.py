@@ -22,6 +22,10 @@ def test_upgrade_from_the_commit_before_loses_nothing_and_can_be_taken_back(plat
     assert done.losses == []
     first, *later = done.steps
     assert first.status == "CREATE_COMPLETE"
-    assert {step.status for step in later} == {"UPDATE_COMPLETE"}
+    changed = [
+        step for step in later if step.changes
+    ]  # the last commit may leave the default agency as it was
+    assert len(changed) >= 2
+    assert {step.status for step in changed} == {"UPDATE_COMPLETE"}
     assert later[-2].model_data_url != first.model_data_url
     assert later[-1].model_data_url == first.model_data_url

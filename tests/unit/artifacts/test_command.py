@@ -282,8 +282,9 @@ quantise:
     instance_type: ml.m5.xlarge
 """
     file.write_text(file.read_text() + text)
+    shape = MODEL_LOCK.shape.model_copy(update={"format": "safetensors", "quantization": "BF16"})
     source = MODEL_LOCK.model_copy(
-        update={"source": LockedSource(hub="owner/whole", revision="main", files=[])}
+        update={"source": LockedSource(hub="owner/whole", revision="main", files=[]), "shape": shape}
     )
     lock = AgencyLock.read(Path("agencies/default.lock.json"))
     lock = lock.model_copy(update={"quantise": {recipe: QuantiseLock(source=source)}})
