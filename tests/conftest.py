@@ -28,6 +28,6 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure() -> None:
-    """Let programs that tests start be interrupted: background jobs of a shell inherit that SIGINT is ignored."""
+    """Let what tests start be interrupted: a shell has SIGINT ignored in its background jobs."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
