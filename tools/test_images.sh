@@ -71,7 +71,7 @@ cleanup() {
     [[ -z $group ]] || kill -- "-$group" 2>/dev/null || true
     wait
     podman rm --force --all --time 0 >/dev/null 2>&1 || true
-    podman network rm --force "$network" >/dev/null 2>&1 || true
+    podman network rm --force "$network" "$network-2" >/dev/null 2>&1 || true
     if [[ -z ${IMAGES_HOME:-} ]]; then
         awk -v "home=$home/" 'index($2, home) == 1 {print $2}' /proc/mounts | sort --reverse |
             xargs --no-run-if-empty umount
@@ -138,10 +138,13 @@ beside build_both
 say "waiting for the images"
 wait "$group"
 
-podman network create --internal "$network" >/dev/null
+for name in "$network" "$network-2"; do
+    podman network create --internal "$name" >/dev/null
+done
 export QUANTLLM_IMAGES=1
 contract() { CONTRACT_STARTER="tests.images.podman:$1" "$python" -m pytest -q tests/container/contract; }
 test_the_rest() {
+    export QUANTLLM_IMAGES_NETWORK=$network-2  # why: tests/images/podman.py
     contract exllamav2
     "$python" -m pytest -q tests/images
 }

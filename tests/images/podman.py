@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,11 @@ from tests.integration.exllama.model_files import write_model
 
 LLAMA_CPP = "localhost/quantllm/llama-cpp"
 EXLLAMAV2 = "localhost/quantllm/exllamav2"
-NETWORK = "quantllm-isolated"
-"""A network with no way out, as SageMaker's network isolation."""
+NETWORK = os.environ.get("QUANTLLM_IMAGES_NETWORK", "quantllm-isolated")
+"""A network with no way out, as SageMaker's network isolation, and one for each suite that runs at the time.
+
+A bridge may change its address when a container joins or leaves, and what another one on it says last is lost.
+"""
 
 SETTINGS = {
     "user": "990:990",
