@@ -23,9 +23,9 @@ from tests.integration.exllama.model_files import write_model
 LLAMA_CPP = "localhost/quantllm/llama-cpp"
 EXLLAMAV2 = "localhost/quantllm/exllamav2"
 NETWORK = os.environ.get("QUANTLLM_IMAGES_NETWORK", "quantllm-isolated")
-"""A network with no way out, as SageMaker's network isolation, and one for each suite that runs at the time.
+"""A network with no way out, as SageMaker's network isolation; suites that run at once have one each.
 
-A bridge may change its address when a container joins or leaves, and what another one on it says last is lost.
+A bridge may change its address when a container joins or leaves: what another one says last is lost then.
 """
 
 SETTINGS = {
