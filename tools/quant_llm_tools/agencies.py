@@ -57,6 +57,21 @@ def agency_path(name: str) -> Path:
     return DEFAULT_DIRECTORY / f"{name}.yaml" if is_name else path
 
 
+def add_agencies(parser: argparse.ArgumentParser) -> None:
+    """Add the agencies that a command is for; `chosen_files` reads them."""
+    parser.add_argument(
+        "agencies",
+        nargs="*",
+        metavar="AGENCY",
+        help="agency, or path of its file; default: all of ./agencies",
+    )
+
+
+def chosen_files(arguments: argparse.Namespace) -> list[Path]:
+    """The agency files that a command is for, by the arguments of `add_agencies`."""
+    return agency_files([agency_path(name) for name in arguments.agencies])
+
+
 def agency_files(paths: Sequence[Path]) -> list[Path]:
     """The agency files that arguments name, or that are in the folders they name; by default ./agencies."""
     from quant_llm.agency import find_agency_files

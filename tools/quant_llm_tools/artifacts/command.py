@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from quant_llm.errors import QuantLlmError
-from quant_llm_tools.agencies import agency_files, agency_path
+from quant_llm_tools.agencies import add_agencies, chosen_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,12 +86,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     prune = actions.add_parser("prune", help="remove the artifacts that nobody needs", description=_PRUNE)
     prune.add_argument("--yes", action="store_true", help="remove without asking")
     for action, run in ((listing, list_artifacts), (prune, prune_artifacts)):
-        action.add_argument(
-            "agencies",
-            nargs="*",
-            metavar="AGENCY",
-            help="agency, or path of its file; default: all of ./agencies",
-        )
+        add_agencies(action)
         action.add_argument(
             "--older-than",
             type=_days,
@@ -160,7 +155,7 @@ def _locked_agencies(arguments: argparse.Namespace) -> list[tuple[AgencyConfig, 
     from quant_llm.agency import AgencyLock, load_agency, lock_path, locked
 
     found: list[tuple[AgencyConfig, Mapping[str, ModelLock]]] = []
-    for path in agency_files([agency_path(name) for name in arguments.agencies]):
+    for path in chosen_files(arguments):
         agency = load_agency(path)
         served = locked(agency, path)
         lock = AgencyLock.read(lock_path(path))

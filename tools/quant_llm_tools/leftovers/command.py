@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from quant_llm.errors import QuantLlmError
-from quant_llm_tools.agencies import agency_files, agency_path
+from quant_llm_tools.agencies import add_agencies, chosen_files
 
 if TYPE_CHECKING:
     from quant_llm.agency import AgencyConfig, DeploymentEnvironment
@@ -69,12 +69,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "leftovers", help="list what failed and deleted stacks left in the account", description=_DESCRIPTION
     )
-    parser.add_argument(
-        "agencies",
-        nargs="*",
-        metavar="AGENCY",
-        help="agency, or path of its file; default: all of ./agencies",
-    )
+    add_agencies(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=leftovers)
 
@@ -85,9 +80,7 @@ def leftovers(arguments: argparse.Namespace, tools: Tools | None = None) -> int:
     from quant_llm_tools.leftovers.report import document, text
 
     tools = tools or Tools()
-    agencies = [
-        load_agency(path) for path in agency_files([agency_path(name) for name in arguments.agencies])
-    ]
+    agencies = [load_agency(path) for path in chosen_files(arguments)]
     found = [(agency, leftovers_of(agency, tools.connect(agency.environment))) for agency in agencies]
     print(json.dumps(document(found), indent=2) if arguments.json else text(found))
     return 0

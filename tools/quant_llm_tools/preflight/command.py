@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quant_llm_tools.agencies import agency_files, agency_path
+from quant_llm_tools.agencies import add_agencies, agency_files, chosen_files
 
 if TYPE_CHECKING:
     from quant_llm.agency import AgencyConfig
@@ -47,12 +47,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "preflight", help="check account, quotas and hub before a deploy", description=_DESCRIPTION
     )
-    parser.add_argument(
-        "agencies",
-        nargs="*",
-        metavar="AGENCY",
-        help="agency, or path of its file; default: all of ./agencies",
-    )
+    add_agencies(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=preflight)
 
@@ -63,7 +58,7 @@ def preflight(arguments: argparse.Namespace, tools: Tools | None = None) -> int:
     from quant_llm_tools.preflight.report import document, has_to_be_fixed, text
 
     tools = tools or Tools()
-    paths = agency_files([agency_path(name) for name in arguments.agencies])
+    paths = chosen_files(arguments)
     # Those that are not asked for take their share of the quotas too.
     every = {path: _read(path) for path in agency_files([*paths, *(path.parent for path in paths)])}
     accounts: dict[str, Account] = {}
