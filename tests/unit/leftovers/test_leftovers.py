@@ -30,7 +30,8 @@ class FakeCloud:
     inside: Contents = field(default_factory=lambda: Contents(0, 0, 0))
     logs: Mapping[str, int] = field(default_factory=dict)
 
-    def tagged(self) -> Iterable[Tagged]:
+    def tagged(self, agency: str) -> Iterable[Tagged]:
+        assert agency == "default"
         return self.resources
 
     def stack(self, name: str) -> StackState | None:

@@ -38,11 +38,11 @@ class AwsCloud:
             )
         return cloud
 
-    def tagged(self) -> Iterator[Tagged]:
-        """Every resource of the region with an agency's tag."""
+    def tagged(self, agency: str) -> Iterator[Tagged]:
+        """Every resource of the region with the agency's tag."""
         pages = self._client("resourcegroupstaggingapi").get_paginator("get_resources")
         with explained("can't list what is tagged"):
-            for page in pages.paginate(TagFilters=[{"Key": AGENCY_TAG}]):
+            for page in pages.paginate(TagFilters=[{"Key": AGENCY_TAG, "Values": [agency]}]):
                 for one in page["ResourceTagMappingList"]:
                     yield Tagged(one["ResourceARN"], {tag["Key"]: tag["Value"] for tag in one["Tags"]})
 

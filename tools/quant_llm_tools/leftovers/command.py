@@ -26,8 +26,8 @@ Says what each costs where that is known, and prints the commands that remove it
 class Cloud(Protocol):
     """What is asked of an agency's account and region; `aws.AwsCloud` says more."""
 
-    def tagged(self) -> Iterable[Tagged]:
-        """Every resource with an agency's tag."""
+    def tagged(self, agency: str) -> Iterable[Tagged]:
+        """Every resource with the agency's tag."""
         ...
 
     def stack(self, name: str) -> StackState | None:
@@ -100,7 +100,7 @@ def leftovers_of(agency: AgencyConfig, cloud: Cloud) -> list[Leftover]:
     found = [
         describe(one, cloud, region)
         for one in sorted(
-            left_behind(cloud.tagged(), agency.agency, agency.stack_name, stack, cloud),
+            left_behind(cloud.tagged(agency.agency), agency.agency, agency.stack_name, stack, cloud),
             key=lambda one: (ORDER.index(one.kind) if one.kind in ORDER else len(ORDER), one.arn),
         )
     ]
