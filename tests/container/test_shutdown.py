@@ -1,8 +1,9 @@
-"""SIGTERM when there is nothing to finish; `contract/test_faults.py` has the rest."""
+"""SIGTERM with nothing to finish, and with no answer yet; `contract/test_faults.py` has the rest."""
 
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
 
 import pytest
 
@@ -24,3 +25,19 @@ def test_sigterm_while_the_model_is_loading(start: Run) -> None:
     wait_until(lambda: container.ping() == 503, seconds=10)
     container.terminate()
     assert container.wait_for_exit(3) == 0
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_request_without_an_answer_at_the_cut_off_is_left_to_another_container(
+    run: Run, streamed: bool
+) -> None:
+    container = run(SERVING_DRAIN_SECONDS="0.2")
+    with closing(container.post({"prompt": "x", "stream": streamed, "stub": {"do": "hang"}})) as connection:
+        wait_until(lambda: container.running() == 1, seconds=5)
+        container.terminate()
+        refused = connection.getresponse()
+        assert (refused.status, refused.getheader("Retry-After")) == (503, "1")
+        assert b"the container is shutting down" in refused.read()
+    assert container.wait_for_exit(10) == 0
+    (entry,) = [entry for entry in container.entries if entry["message"] == "request"]
+    assert (entry["status"], entry["outcome"]) == (503, "the container is shutting down")

@@ -112,7 +112,7 @@ async def _drain(service: Service, process: EngineProcess, seconds: float, log: 
         log.event(
             f"requests are cut off {seconds:g} s after SIGTERM", level="warning", cut_off=service.unfinished
         )
-        service.refuse_waiting("the container is shutting down")
+        service.refuse_unanswered("the container is shutting down")
 
 
 async def _raise_if_broken(process: EngineProcess, watching: asyncio.Task[None], name: str) -> None:

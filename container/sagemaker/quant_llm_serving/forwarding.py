@@ -172,9 +172,17 @@ class Forwarding:
             return None
         return message if isinstance(message, str) and message.startswith(self._mistakes) else None
 
+    @property
+    def answered(self) -> bool:
+        """Whether a part of the answer is on its way to the caller."""
+        return self._reply.started
+
     def refuse(self, reason: str) -> None:
-        """Give up before the engine was asked."""
-        self._give_up(HTTPStatus.SERVICE_UNAVAILABLE, reason, kind="unavailable_error")
+        """Give up before the caller was told anything: another container may do it."""
+        self._exchange.cancel()
+        self._give_up(
+            HTTPStatus.SERVICE_UNAVAILABLE, reason, kind="unavailable_error", headers="Retry-After: 1\r\n"
+        )
 
     def _time_out(self) -> None:
         self._exchange.cancel()
@@ -185,12 +193,12 @@ class Forwarding:
         self._exchange.cancel()
         self._finish("the caller left")
 
-    def _give_up(self, status: HTTPStatus, reason: str, *, kind: str) -> None:
+    def _give_up(self, status: HTTPStatus, reason: str, *, kind: str, headers: str = "") -> None:
         if self._reply.started:
             self._reply.abort()
         else:
             self._status = status
-            self._reply.send(status, error_body(reason, kind=kind))
+            self._reply.send(status, error_body(reason, kind=kind), headers=headers)
         self._finish(reason)
 
     def _finish(self, words: str) -> None:

@@ -93,10 +93,11 @@ class Service:
         """Wait until no request is unfinished."""
         await self._idle.wait()
 
-    def refuse_waiting(self, reason: str) -> None:
-        """Give up what the engine has not begun."""
-        for forwarding in list(self._waiting):
-            forwarding.refuse(reason)
+    def refuse_unanswered(self, reason: str) -> None:
+        """Give up what waits, and what the engine has begun and not answered yet."""
+        for forwarding in (*self._waiting, *self._running):
+            if not forwarding.answered:
+                forwarding.refuse(reason)
 
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer `request`, now or as the engine does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import pytest
 
@@ -15,9 +16,14 @@ from tests.container.contract.endpoint import LONG, SHORT, CutOff, Refused, wait
 STREAMS = 32
 
 
-def last_event(container: Container, tokens: int) -> str:
-    """The last data of a stream."""
-    return [data for _, data in container.stream({**LONG, "max_tokens": tokens})][-1]
+def last_event(container: Container, tokens: int, begun: SimpleQueue[float] | None = None) -> str:
+    """The last data of a stream; when its first one came is put into `begun`."""
+    last = ""
+    for moment, data in container.stream({**LONG, "max_tokens": tokens}):
+        if begun is not None and not last:
+            begun.put(moment)
+        last = data
+    return last
 
 
 def test_the_container_ends_within_five_seconds_of_its_engine(run: Start) -> None:
@@ -56,7 +62,9 @@ def test_a_hung_engine_does_not_keep_the_container_from_ending(run: Start) -> No
     wait_until(lambda: container.request("GET", "/ping")[0] == 200, seconds=2)
     container.terminate()
     assert container.wait_for_exit(10) == 0
-    assert connection.getresponse().status == 502
+    refused = connection.getresponse()
+    assert refused.status == 503
+    assert b"the container is shutting down" in refused.read()
 
 
 def test_sigterm_lets_32_streams_finish_and_refuses_new_work(run: Start) -> None:
@@ -78,8 +86,11 @@ def test_streams_that_outlast_the_drain_time_are_cut_off(run: Start) -> None:
     container = run(SERVING_DRAIN_SECONDS="0.5")
     slots = container.slots()
     with ThreadPoolExecutor(STREAMS) as callers:
-        streams = [callers.submit(last_event, container, 900) for _ in range(STREAMS)]
+        begun: SimpleQueue[float] = SimpleQueue()
+        streams = [callers.submit(last_event, container, 900, begun) for _ in range(STREAMS)]
         wait_until(lambda: container.metric("quantllm_requests_waiting") == STREAMS - slots, seconds=10)
+        for _ in range(slots):
+            begun.get(timeout=30)
         container.terminate()
         assert container.wait_for_exit(10) == 0
         ends = [stream.exception(5) for stream in streams]
