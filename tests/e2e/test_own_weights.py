@@ -151,7 +151,7 @@ def test_weights_that_a_job_made_are_verified_and_served(platform: Platform) -> 
     result = AgencyLock.read(path.with_suffix(".lock.json")).quantise["own-q4"].result
     assert result is not None
     assert outputs["OwnModelDataUrl"].startswith(f"s3://{outputs['ModelBucketName']}/models/own/")
-    asked = platform.run("quantllm", "invoke", outputs["OwnEndpointName"], "Say hello.")
+    asked = platform.run("quantllm", "invoke", outputs["OwnEndpointName"], "Say hello.", "--max-tokens", "8")
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout.strip()
     # What a job left is checked byte by byte: an exchanged file does not become an artifact.
