@@ -17,7 +17,7 @@ from exllamav2.device import set_device_streams
 from exllamav2.ext import exllamav2_ext
 from exllamav2.linear import ExLlamaV2Linear
 
-from quant_llm_exllama.graph_sizes import FEWEST_EXL2_ROWS, MOST_ROWS, captured_pages, captured_rows
+from quant_llm_exllama.graph_sizes import MOST_ROWS, captured_pages, captured_rows
 
 _PAGE = 256  # tokens
 _TUNING_CALLS = 201  # after 200 of a shape the kernel's block size is settled (q_gemm_autotune.cuh)
@@ -55,7 +55,6 @@ class _DecodeGraphs:
         self._eager: Callable[..., dict[str, torch.Tensor]] = model.forward_chunk
         self._steps: dict[tuple[int, int], _Step] = {}
         self._pool = torch.cuda.graph_pool_handle()
-        self._fewest_rows = FEWEST_EXL2_ROWS if any(_exl2_matrices(model)) else 1
         self._failed = False
 
     def forward(
@@ -65,7 +64,7 @@ class _DecodeGraphs:
         if self._failed or attn_params is None or not _is_decode(input_ids, attn_params, options):
             return self._eager(input_ids, attn_params=attn_params, **options)
         set_device_streams()
-        rows = captured_rows(len(input_ids), self._fewest_rows)
+        rows = captured_rows(len(input_ids))
         size = rows, captured_pages(attn_params.block_index.shape[1])
         if step := self._steps.get(size):
             return {"logits": step.replay(input_ids, attn_params)}

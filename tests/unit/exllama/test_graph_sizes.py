@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quant_llm_exllama.graph_sizes import FEWEST_EXL2_ROWS, MOST_ROWS, captured_pages, captured_rows
+from quant_llm_exllama.graph_sizes import MOST_ROWS, captured_pages, captured_rows
 
 
 @given(st.integers(1, MOST_ROWS))
@@ -13,10 +13,6 @@ def test_rows_fit_and_the_kernels_take_no_more_turns_for_them(rows: int) -> None
     captured = captured_rows(rows)
     assert rows <= captured <= MOST_ROWS
     assert -(-captured // 4) == -(-rows // 4)
-
-
-def test_one_row_of_exl2_is_run_as_three() -> None:
-    assert [captured_rows(rows, FEWEST_EXL2_ROWS) for rows in (1, 2, 3, 4, 5)] == [3, 3, 3, 4, 8]
 
 
 @given(st.integers(1, 4096))
