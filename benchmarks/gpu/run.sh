@@ -2,7 +2,7 @@
 # Everything that is proven and measured on a GPU: benchmarks/gpu/run.sh GGUF BUILT WORK RESULTS [step ...]
 #
 # GGUF is SmolLM2-135M-Instruct's file, BUILT what build.sh made, WORK a folder for models, RESULTS one for what the
-# steps find. Steps: models contract greedy throughput memory profile table. EXL2_MEASUREMENT names a measurement.json of an earlier
+# steps find. Steps: models contract greedy throughput memory products profile table. EXL2_MEASUREMENT names a measurement.json of an earlier
 # conversion, which saves half of its time.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -13,10 +13,10 @@ work=$(realpath "$3")
 results=$(realpath "$4")
 shift 4
 steps=("$@")
-[ $# -gt 0 ] || steps=(models contract greedy throughput memory profile table)
+[ $# -gt 0 ] || steps=(models contract greedy throughput memory products profile table)
 
 cd "$root"
-export PYTHONPATH="$root:$root/container/sagemaker:$root/container/exllamav2:$built/site:${PYTHONPATH:-}"
+export PYTHONPATH="$root:$root/container/sagemaker:$root/container/exllamav2:$root/tools:$built/site:${PYTHONPATH:-}"
 export PATH="$built/bin:$PATH"
 export PYTHONUNBUFFERED=1 BENCHMARK_MODELS="$work" BENCHMARK_LOGS="$results/containers.log"
 calibration=$(python3 -c 'from importlib.util import find_spec as find
@@ -62,6 +62,13 @@ throughput() {
 }
 
 memory() { python3 -m benchmarks.gpu.memory "$work" "$results/gpu-memory.json" --alone; }
+
+products() {
+    local model
+    for model in gptq exl2; do
+        python3 -m benchmarks.gpu.products "$work/$model" "$results/gpu-products-$model.json"
+    done
+}
 
 profile() {
     local model

@@ -19,6 +19,7 @@ from benchmarks.speed_table import (
     page,
     read,
     short_table,
+    shown,
     table,
 )
 
@@ -57,13 +58,22 @@ def test_a_row_that_failed_is_left_out() -> None:
     assert read({"rows": [made("GPTQ 4 bit", 1, error="out of memory")]}) == []
 
 
-def test_llama_cpp_with_its_prompt_cache_is_marked() -> None:
-    off = made("GGUF Q4_0", 1, variables={"LLAMA_ARG_CACHE_RAM": "0"})
-    assert [row.prompt_cache for row in read({"rows": [off, made("GGUF Q8_0", 1), made("EXL2", 1)]})] == [
-        False,
-        True,
-        False,
-    ]
+def test_llama_cpp_ran_without_its_prompt_cache_in_all_rows() -> None:
+    rows = [row for row in results()["rows"] if row["way"].startswith("GGUF")]
+    assert rows
+    assert {row["variables"]["LLAMA_ARG_CACHE_RAM"] for row in rows} == {"0"}
+
+
+def test_a_later_run_is_compared_to_its_own_baseline_and_marked() -> None:
+    later = [made(BASELINE, 30, run=1), made("8 bit", 6, run=1), made("Q8_0", 100, run=2)]
+    written = {**results(), "rows": [made(BASELINE, 20), made("GPTQ", 90), *later]}
+    assert multiples(read(written)) == pytest.approx(
+        {("7B", BASELINE): 1, ("7B", "GPTQ"): 4.5, ("7B", "8 bit"): 0.2, ("7B", "Q8_0"): 5}
+    )
+    for text in (table(written), short_table(written)):
+        assert "30 tokens/s at 7B. 7B in Q8_0: times BF16 of the first run." in text
+        assert text.count(f"| {BASELINE} |") == 1
+        assert text.count("†") == 3
 
 
 def test_a_cell_without_a_measurement_is_a_dash() -> None:
@@ -71,8 +81,8 @@ def test_a_cell_without_a_measurement_is_a_dash() -> None:
     assert "| EXL2 | 40 (2.0x) | - |" in short_table(some)
 
 
-def test_every_shape_was_measured_in_every_way() -> None:
-    rows = read(results())
+def test_every_shape_was_measured_in_every_way_but_bitsandbytes() -> None:
+    rows = [row for row in shown(read(results())) if "bitsandbytes" not in row.way]
     assert len(rows) == len({row.shape for row in rows}) * len({row.way for row in rows})
 
 
