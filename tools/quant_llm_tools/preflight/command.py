@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,12 +62,11 @@ def preflight(arguments: argparse.Namespace, tools: Tools | None = None) -> int:
     paths = chosen_files(arguments)
     # Those that are not asked for take their share of the quotas too.
     every = {path: _read(path) for path in agency_files([*paths, *(path.parent for path in paths)])}
-    accounts: dict[str, Account] = {}
+    account_in = functools.cache(tools.account)
     found = []
     for path in paths:
         agency, locks = every[path]
-        region = agency.environment.region
-        account = accounts.setdefault(region, tools.account(region))
+        account = account_in(agency.environment.region)
         beside = [one for one in every.values() if one[0].environment == agency.environment]
         rows = check_agency(agency, locks, demand=demand_of(beside), account=account, resolve=tools.resolve)
         found.append((agency, list(rows)))
