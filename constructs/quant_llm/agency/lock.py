@@ -165,6 +165,11 @@ class QuantiseResult(_Frozen):
     evaluation_sha256: Sha256 | None = None
     perplexity: dict[str, float] = {}
 
+    @property
+    def job(self) -> str:
+        """The name of the job that made it."""
+        return self.prefix.split("/")[2]
+
 
 class QuantiseLock(_Frozen):
     """One recipe: the unquantised weights as the hub has them, and the result once the job has run."""

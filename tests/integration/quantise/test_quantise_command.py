@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,7 +195,7 @@ def test_a_result_of_several_files_is_read_against_its_manifest(
     config = f"{result.prefix}config.json"
     body = world.client("s3").get_object(Bucket=BUCKET, Key=config)["Body"].read()
     world.client("s3").put_object(Bucket=BUCKET, Key=config, Body=body.replace(b"{", b"[", 1))
-    assert main(["quantise", str(world.agency), "--job", result.prefix.split("/")[2]]) == 1
+    assert main(["quantise", str(world.agency), "--job", result.job]) == 1
     assert "config.json: the bytes have the hash" in capsys.readouterr().err
 
 
@@ -243,11 +245,41 @@ def test_a_job_can_be_stopped_and_its_end_is_told(world: World, capsys: pytest.C
     assert f"{job} is Stopped" in capsys.readouterr().err
 
 
+def test_a_result_is_replaced_only_by_a_changed_recipe_or_on_request(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def jobs() -> list[str]:
+        listed = world.client("sagemaker").list_processing_jobs()["ProcessingJobSummaries"]
+        return [job["ProcessingJobName"] for job in listed]
+
+    assert main(["quantise", str(world.agency), "--wait"]) == 0
+    first = world.lock.quantise["tiny-q8"].result
+    assert first is not None
+    started = jobs()
+    capsys.readouterr()
+    assert main(["quantise", str(world.agency), "--wait"]) == 1
+    assert f"has a result of the recipe 'tiny-q8' as it is, by {first.job}" in capsys.readouterr().err
+    assert (jobs(), world.lock.quantise["tiny-q8"].result) == (started, first)
+    time.sleep(1)  # a job is named by the second
+    assert main(["quantise", str(world.agency), "--again"]) == 0
+    second, _, go_on = capsys.readouterr().out.strip().partition(" is running. Its result: quantllm ")
+    assert main(["quantise", str(world.agency), "--job", second]) == 1
+    assert "or replace the result with --again" in capsys.readouterr().err
+    assert main(shlex.split(go_on)) == 0
+    assert f"replacing the result of {first.job}; its files stay in s3://{BUCKET}/{first.prefix}" in (
+        capsys.readouterr().err
+    )
+    result = world.lock.quantise["tiny-q8"].result
+    assert result is not None
+    assert result.job == second
+    world.client("s3").head_object(Bucket=BUCKET, Key=f"{first.prefix}{first.files[0].path}")
+
+
 def test_what_a_job_was_not_asked_for_is_not_taken(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["quantise", str(world.agency), "--wait", "--json"]) == 0
     result = world.lock.quantise["tiny-q8"].result
     assert result is not None
-    job = result.prefix.split("/")[2]
+    job = result.job
     world.agency.write_text(RECIPE.replace("Q8_0", "Q4_0"))
     assert main(["quantise", str(world.agency), "--job", job]) == 1
     assert f"{job} was asked for something else than file and lock say now" in capsys.readouterr().err

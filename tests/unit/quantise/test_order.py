@@ -11,7 +11,7 @@ import pytest
 from quant_llm.agency import QuantiseLock
 from quant_llm.errors import QuantLlmError
 from quant_llm_tools.quantise.aws import Deployed, JobCloud
-from quant_llm_tools.quantise.running import Order, read_order, start
+from quant_llm_tools.quantise.running import Order, check_new, read_order, start
 from tests.unit.agency.test_quantise import FILE, RESULT, SOURCE, agency_file
 
 UNSERVED = FILE.replace(", quantised: own-q4", "")
@@ -102,9 +102,40 @@ def test_a_stack_with_other_weights_starts_nothing(tmp_path: Path) -> None:
 
 
 def test_a_result_that_is_served_is_not_replaced(tmp_path: Path) -> None:
-    assert order(tmp_path, result=RESULT).lock.result == RESULT  # nobody serves it: it may be made again
+    assert order(tmp_path, result=RESULT).lock.result == RESULT  # nobody serves it
     with pytest.raises(QuantLlmError, match="has a result that own serves: add another recipe"):
         order(tmp_path, FILE, result=RESULT)
+
+
+def test_what_the_lock_has_already_is_not_made_again_unasked(tmp_path: Path) -> None:
+    check_new(order(tmp_path), None)
+    made = order(tmp_path, result=RESULT)
+    with pytest.raises(
+        QuantLlmError,
+        match=r"moh.lock.json has a result of the recipe 'own-q4' as it is, by moh-own-q4-1: .* with --again",
+    ):
+        check_new(made, None)
+    with pytest.raises(QuantLlmError, match="by moh-own-q4-1"):
+        check_new(made, "moh-own-q4-2")
+    check_new(made, "moh-own-q4-1")  # the same result once more
+
+
+@pytest.mark.parametrize(
+    ("changed", "result"),
+    [
+        (("type: Q4_K_M", "type: Q8_0"), {}),
+        (("type: Q4_K_M", "type: Q4_K_M\n    calibration: words.txt"), {}),
+        (("type: Q4_K_M", "type: Q4_K_M\n    evaluation: words.txt"), {}),
+        (("", ""), {"source_digest": "0" * 64}),
+        (("", ""), {"evaluation_sha256": "0" * 64}),
+    ],
+)
+def test_a_changed_recipe_text_or_source_can_not_be_made(
+    tmp_path: Path, changed: tuple[str, str], result: dict[str, Any]
+) -> None:
+    (tmp_path / "words.txt").write_text("words")
+    text = UNSERVED.replace(*changed)
+    check_new(order(tmp_path, text, result=RESULT.model_copy(update=result)), None)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ _DESCRIPTION = """
 Starts the job of a recipe under `quantise` in the agency file: a SageMaker processing job with the image and
 role of the agency's stack, which must be deployed. With --wait, or for a --job that was started before, it
 waits until the job has ended, checks what it made, and writes files, sha256, shape and recipe to
-<agency>.lock.json, for review. The job costs what its instance costs. Exit code 1 on any error.
+<agency>.lock.json, for review. The job costs what its instance costs. A result that the lock has already, of
+the same recipe, texts and source, is replaced with --again only. Exit code 1 on any error.
 """
 
 
@@ -25,6 +26,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--recipe", metavar="NAME", help="the recipe; may be left out if there is only one")
     parser.add_argument("--wait", action="store_true", help="wait for the end and write the lock")
     parser.add_argument("--job", metavar="JOB", help="go on with this job, and wait for it")
+    parser.add_argument("--again", action="store_true", help="replace a result that no model serves yet")
     parser.add_argument("--json", action="store_true", help="print one JSON document, and no progress")
     parser.set_defaults(run=run)
 
@@ -32,14 +34,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Start, wait, write; returns the exit code."""
     from quant_llm_tools.quantise.aws import JobCloud
-    from quant_llm_tools.quantise.running import finish, read_order, start
+    from quant_llm_tools.quantise.running import check_new, finish, read_order, start
 
     tell = _quiet if arguments.json else _to_stderr
     order = read_order(arguments.path, arguments.recipe)
+    if not arguments.again:
+        check_new(order, arguments.job)
     cloud = JobCloud.connect(order.agency)
     job = arguments.job or start(order, cloud)
     document: dict[str, Any] = {"agency": order.agency.agency, "recipe": order.recipe.name, "job": job}
     go_on = f"quantllm quantise {arguments.path} --recipe {order.recipe.name} --job {job}"
+    go_on += " --again" * arguments.again
     if not (arguments.wait or arguments.job):
         print(json.dumps(document, indent=2) if arguments.json else f"{job} is running. Its result: {go_on}")
         return 0

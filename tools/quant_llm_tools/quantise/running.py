@@ -103,6 +103,23 @@ def read_order(path: Path, name: str | None) -> Order:
     return Order(path, agency, recipe, lock, request, texts)
 
 
+def check_new(order: Order, job: str | None) -> None:
+    """QuantLlmError when the lock has what the order asks for, by another job than `job`.
+
+    What a recipe makes need not have the same bits twice, so another run would replace what is in the lock.
+    """
+    result, request = order.lock.result, order.request
+    if result is None or result.job == job:
+        return
+    made = (result.recipe, result.source_digest, result.evaluation_sha256)
+    asked = recipe_of(order.recipe, request.calibration_sha256)
+    if made == (asked, order.lock.source.digest, request.evaluation_sha256):
+        raise QuantLlmError(
+            f"{order.lock_file} has a result of the recipe {order.recipe.name!r} as it is, by {result.job}: "
+            f"let models use `quantised: {order.recipe.name}`, or replace the result with --again"
+        )
+
+
 def start(order: Order, cloud: JobCloud, now: datetime | None = None) -> str:
     """Lay out the job's input and start it; returns its name."""
     deployed = cloud.deployed(order.recipe.name)
@@ -190,6 +207,11 @@ def finish(
         perplexity=dict(manifest.perplexity),
     )
     lock = AgencyLock.read(lock_path(order.path))
+    held = lock.quantise.get(order.recipe.name)
+    if held is not None and held.result is not None and held.result.job != job:
+        tell(
+            f"replacing the result of {held.result.job}; its files stay in s3://{bucket}/{held.result.prefix}"
+        )
     recipes = {**lock.quantise, order.recipe.name: QuantiseLock(source=order.lock.source, result=result)}
     write_lock(lock_path(order.path), lock.model_copy(update={"quantise": recipes}).to_json())
     return result
