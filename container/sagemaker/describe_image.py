@@ -33,6 +33,7 @@ DOCUMENTS = Path("/usr/share/doc")
 
 _UNKNOWN = "NOASSERTION"
 _LICENCE_FILE = re.compile(r"(licen[cs]e|copying|notice|eula|authors)", re.IGNORECASE)
+_TEXTS = ("", ".txt", ".md", ".rst")
 _PACKAGE_FORMAT = "${db:Status-Abbrev}\t${Package}\t${Version}\t${Architecture}\n"
 
 # Debian and Ubuntu keep the texts that many packages share.
@@ -170,18 +171,24 @@ def package_url(locator: str) -> dict[str, str]:
 
 
 def _copy_licences(distribution: Distribution, target: Path) -> None:
-    """The licences that lie beside a package's metadata, else the text of the one that it names."""
+    """The licences beside a package's metadata, else among its files, else the text of the one it names."""
     target.mkdir(parents=True, exist_ok=True)
-    for file in distribution.files or ():
-        if ".dist-info" in file.parts[0] and _LICENCE_FILE.search(file.name):
-            copy = target.joinpath(*file.parts[1:])
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(Path(file.locate()).read_bytes())
-    if not any(target.iterdir()):
-        classifiers = distribution.metadata.get_all("Classifier", [])
-        name = next((known for text, known in _COMMON_LICENCES.items() if text in classifiers), None)
-        if name is not None:
-            (target / name).write_bytes((_COMMON_LICENCES_FOLDER / name).read_bytes())
+    files = [file for file in distribution.files or () if _LICENCE_FILE.search(file.name)]
+    beside = [file for file in files if ".dist-info" in file.parts[0]]
+    for file in beside or [file for file in files if file.suffix in _TEXTS]:
+        copy = target.joinpath(*file.parts[1:])
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(Path(file.locate()).read_bytes())
+    if not any(target.iterdir()) and (name := _common_licence(distribution)) is not None:
+        (target / name).write_bytes((_COMMON_LICENCES_FOLDER / name).read_bytes())
+
+
+def _common_licence(distribution: Distribution) -> str | None:
+    """The name under which the distribution has the text of a package's licence."""
+    classifiers = distribution.metadata.get_all("Classifier", [])
+    expressions = distribution.metadata.get_all("License-Expression", [])
+    named = [known for text, known in _COMMON_LICENCES.items() if text in classifiers or known in expressions]
+    return next(iter(named), None)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
+import os
+from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 
 import describe_image
+from quant_llm.paths import CONTAINER
 
 
 @pytest.fixture
@@ -46,6 +50,14 @@ def test_a_build_argument_that_is_missing_fails_the_build(components: Path) -> N
         list(describe_image._components(components, {}))
 
 
+@pytest.mark.parametrize(
+    "file", sorted(CONTAINER.glob("*/components.json")), ids=lambda file: file.parent.name
+)
+def test_components_of_an_image_are_not_of_the_form_that_is_read(file: Path) -> None:
+    arguments: Mapping[str, str] = collections.defaultdict(lambda: "1")
+    assert all(component["name"] for component in describe_image._components(file, arguments))
+
+
 def test_every_package_has_what_spdx_asks_for() -> None:
     document = describe_image.document("x", [{"name": "a"}, {"name": "b"}], created="2026-01-01T00:00:00Z")
     required = {"name", "SPDXID", "downloadLocation"}
@@ -66,8 +78,20 @@ def test_every_package_has_what_spdx_asks_for() -> None:
             {"METADATA": "Classifier: License :: OSI Approved :: Apache Software License"},
             {"Apache-2.0": "text of Apache"},
         ),
+        (
+            {"METADATA": "License-Expression: Apache-2.0", "../thing/license_check.py": "code"},
+            {"Apache-2.0": "text of Apache"},
+        ),
+        (
+            {"METADATA": "License: own", "../thing/LICENSE.txt": "text of its own"},
+            {"LICENSE.txt": "text of its own"},
+        ),
+        (
+            {"METADATA": "", "LICENSE": "text", "../thing/vendor/LICENSE": "of something else"},
+            {"LICENSE": "text"},
+        ),
     ],
-    ids=["its own", "by name"],
+    ids=["its own", "by classifier", "by expression", "among its files", "beside its metadata first"],
 )
 def test_licences_are_collected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: dict[str, str]
@@ -81,7 +105,8 @@ def test_licences_are_collected(
         file = information / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"Name: thing\nVersion: 1\n{text}\n" if name == "METADATA" else text)
-    (information / "RECORD").write_text("".join(f"thing-1.dist-info/{name},,\n" for name in files))
+    paths = [os.path.normpath(f"thing-1.dist-info/{name}") for name in files]
+    (information / "RECORD").write_text("".join(f"{path},,\n" for path in paths))
     (found,) = distributions(path=[str(tmp_path / "python")])
     describe_image._copy_licences(found, tmp_path / "out")
     copied = tmp_path / "out"
