@@ -11,7 +11,7 @@ from quant_llm_quantise.errors import QuantiseError, RequestError, SourceError
 from quant_llm_quantise.request import MANIFEST, Layout, Manifest, Request
 
 LLAMA_CPP_VERSION = "LLAMA_CPP_REF"
-"""The variable in which an image with llama.cpp's tools has their version."""
+"""The variable in which an image has the version of llama.cpp's tools; only that of gguf has the tools."""
 
 METHOD = "QUANTISE_METHOD"
 """The variable that says what the image was built for."""
@@ -54,7 +54,7 @@ def run(
     manifest = Manifest(
         request=request,
         files=files.describe(layout.files),
-        tools=_versions(method.PACKAGES, environment),
+        tools=_versions(request.method, environment),
         perplexity=perplexity,
         seconds=round(clock() - began, 1),
     )
@@ -63,13 +63,13 @@ def run(
     return manifest
 
 
-def _versions(packages: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, str]:
+def _versions(method: str, environment: Mapping[str, str]) -> dict[str, str]:
     found = {}
-    for package in packages:
+    for package in _METHODS[method].PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue  # an image for tests on CPUs has no torch
-    if LLAMA_CPP_VERSION in environment:
+    if method == "gguf" and LLAMA_CPP_VERSION in environment:
         found["llama.cpp"] = environment[LLAMA_CPP_VERSION]
     return found

@@ -38,6 +38,17 @@ def test_manifest_names_the_bytes_that_the_tools_wrote(bench: Bench) -> None:
     assert Manifest.from_json((bench.layout.output / "manifest.json").read_text()) == manifest
 
 
+def test_manifest_of_exl2_does_not_name_llama_cpp(bench: Bench) -> None:
+    prepared = bench.layout.work / "source"
+    script = (
+        f'mkdir -p "{prepared}"; echo made | tee "{prepared}/config.json" >"{bench.layout.files}/config.json"'
+    )
+    bench.write_tool("python3", script)
+    manifest = run_job(bench, method="exl2", type=None, bits=4.0)
+    assert [file.path for file in manifest.files] == ["config.json"]
+    assert "llama.cpp" not in manifest.tools
+
+
 def test_calibration_reaches_the_quantiser_and_perplexity_is_read_before_and_after(bench: Bench) -> None:
     manifest = run_job(bench, calibration_sha256=sha256(TEXT), evaluation_sha256=sha256(TEXT))
     assert b"with Some words" in (bench.layout.files / "small-Q4_K_M.gguf").read_bytes()
