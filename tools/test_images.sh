@@ -126,7 +126,7 @@ build_both() {
     fetch_source &
     local fetching=$!
     make_base
-    build exllamav2 exllamav2 &
+    { build exllamav2 exllamav2 && build quantise-exl2 quantise --build-arg METHOD=exl2; } &
     local building=$!
     wait "$fetching"
     build llama-cpp llamacpp --volume "$source:/source:ro" --build-arg LLAMA_CPP_SOURCE=/source \

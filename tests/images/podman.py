@@ -22,25 +22,46 @@ from tests.integration.exllama.model_files import write_model
 
 LLAMA_CPP = "localhost/quantllm/llama-cpp"
 EXLLAMAV2 = "localhost/quantllm/exllamav2"
+QUANTISE_EXL2 = "localhost/quantllm/quantise-exl2"
 NETWORK = os.environ.get("QUANTLLM_IMAGES_NETWORK", "quantllm-isolated")
 """A network with no way out, as SageMaker's network isolation; suites that run at once have one each.
 
 A bridge may change its address when a container joins or leaves: what another one says last is lost then.
 """
 
-SETTINGS = {
-    "user": "990:990",
-    "read-only": "true",
-    "cap-drop": "ALL",
-    "security-opt": "no-new-privileges",
-    "network": NETWORK,
-    "memory": "4g",
-    "pids-limit": "512",
-}
+LOCKED_DOWN = (
+    *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
+    *("--memory=4g", "--pids-limit=512"),
+)
+"""As little as a container can do; the user is the one that the image names."""
 
 
-class PodmanContainer(Container):
-    """A container of an image."""
+class RunningContainer:
+    """A container by its name."""
+
+    name: str
+
+    def execute(self, *command: str) -> str:
+        """What a command in the container writes."""
+        return podman("exec", self.name, *command)
+
+    def kill(self) -> None:
+        podman("rm", "--force", "--time", "0", self.name)
+
+
+class IdleContainer(RunningContainer):
+    """A container of an image, in which nothing runs but what the tests run there."""
+
+    def __init__(self, image: str) -> None:
+        self.name = f"quantllm-{secrets.token_hex(6)}"
+        podman(
+            *("run", "--detach", "--name", self.name, *LOCKED_DOWN, f"--network={NETWORK}"),
+            *("--entrypoint=sleep", image, "infinity"),
+        )
+
+
+class PodmanContainer(RunningContainer, Container):
+    """A container of an image that serves a model."""
 
     def __init__(
         self,
@@ -53,8 +74,7 @@ class PodmanContainer(Container):
         """Start `image` with the folder `model` as /opt/ml/model; `mounts` are more of podman's volumes."""
         self.name = f"quantllm-{secrets.token_hex(6)}"
         podman(
-            *("run", "--detach", "--name", self.name),
-            *(f"--{option}={value}" for option, value in SETTINGS.items()),
+            *("run", "--detach", "--name", self.name, *LOCKED_DOWN, f"--network={NETWORK}"),
             *(f"--env={name}={value}" for name, value in variables.items()),
             *(f"--volume={mount}" for mount in (f"{model}:/opt/ml/model:ro", *mounts)),
             image,
@@ -76,13 +96,6 @@ class PodmanContainer(Container):
         state = self._inspect()["State"]
         return None if state["Running"] else int(state["ExitCode"])
 
-    def execute(self, *command: str) -> str:
-        """What a command in the container writes."""
-        return podman("exec", self.name, *command)
-
-    def kill(self) -> None:
-        podman("rm", "--force", "--time", "0", self.name)
-
 
 def podman(*arguments: str) -> str:
     """What podman writes, both ways: a container's log is in order only together."""
@@ -96,6 +109,21 @@ def podman(*arguments: str) -> str:
     )
     assert finished.returncode == 0, f"podman {arguments[0]}: {finished.stdout}"
     return finished.stdout
+
+
+def run_job(image: str, folder: Path) -> tuple[int, str]:
+    """Exit code and log of a processing job with `folder` as /opt/ml; it is ended after a minute."""
+    finished = subprocess.run(
+        [
+            *("podman", "run", "--rm", *LOCKED_DOWN, "--network=none"),
+            *("--timeout=60", f"--volume={folder}:/opt/ml", image),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    return finished.returncode, finished.stdout
 
 
 def llama_cpp(directory: Path, variables: Mapping[str, str]) -> PodmanContainer:

@@ -48,6 +48,15 @@ def test_the_tools_are_of_another_llama_cpp_than_the_server(name: str) -> None:
     assert pin(DOCKERFILE) == pin(LLAMA_CPP)
 
 
+def test_the_compilers_of_both_images_are_installed_twice() -> None:
+    def first_layer(text: str) -> str:
+        found = re.search(r"^FROM \S+ AS build$.*?^(RUN .*?[^\\])$", text, re.MULTILINE | re.DOTALL)
+        assert found is not None
+        return found[1]
+
+    assert first_layer(DOCKERFILE) == first_layer(BUILDS["exllamav2"].dockerfile.read_text())
+
+
 @pytest.mark.parametrize("name", ["gguf", "gptq", "gptq-build"])
 def test_a_package_has_no_hash(name: str) -> None:
     text = (FOLDER / f"requirements-{name}.txt").read_text().replace("\\\n", " ")
