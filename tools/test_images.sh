@@ -9,8 +9,9 @@
 # Ends with 69 where one of them is missing. Everything lies in a folder that is removed at the end;
 # IMAGES_HOME=<folder> is kept instead, and what it holds is not built again.
 #
-# What differs from the images of a deploy: CUDA=OFF, llama.cpp's C++ compiled with -O1, Debian in the place of Ubuntu, podman in the place of Docker, and
-# the source of llama.cpp, whose hash the Dockerfile checks, from PyPI in the place of GitHub.
+# What differs from the images of a deploy: CUDA=OFF, llama.cpp's C++ compiled with -O1, Debian in the place of Ubuntu,
+# podman in the place of Docker, and the source of llama.cpp, whose hash the Dockerfile checks, from PyPI in the place of
+# GitHub. Of the images of quantise jobs it is EXL2's, which needs no llama.cpp.
 set -euo pipefail
 python=$(realpath --no-symlinks "$1")
 shift
