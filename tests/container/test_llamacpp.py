@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from quant_llm_serving.assembly import can_be_assembled
-from quant_llm_serving.routes import CHAT, COMPLETIONS, Call
+from quant_llm_serving.routes import CHAT, COMPLETIONS, RESPONSES, Call
 from tests.container import process
 from tests.container.contract.endpoint import LONG, SHORT, wait_until
 from tests.container.gguf_files import write_lora
@@ -136,11 +136,21 @@ def test_a_wrong_request_is_never_5xx(container: ProcessContainer) -> None:
         {"messages": [message, {"role": "assistant", "tool_calls": [5]}]},
         {"messages": [message], "logprobs": "x"},
         {"messages": [message], "reasoning_format": "x"},
+        {"messages": [message], "json_schema": {"type": "object"}, "grammar": 'root ::= "a"'},
         {"input": "x"},
     ):
         status, answer = container.invoke(body)
         assert (status, answer["error"]["type"]) == (400, "invalid_request_error"), (body, answer)
     assert container.ping() == 200
+
+
+def test_an_image_that_the_model_can_not_see_is_the_callers_mistake(container: ProcessContainer) -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+    output = {"type": "function_call_output", "call_id": "1", "output": [image]}
+    for given in ({"role": "user", "content": [image]}, output):
+        status, answer = container.request("POST", RESPONSES, {"input": [given], "max_output_tokens": 2})
+        assert (status, answer["error"]["type"]) == (400, "invalid_request_error"), answer
+        assert answer["error"]["message"].startswith("image input is not supported")
 
 
 def test_a_grammar_and_a_json_schema_hold(container: ProcessContainer) -> None:

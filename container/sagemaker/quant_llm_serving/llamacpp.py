@@ -59,6 +59,23 @@ _PROMPT_CACHE = "LLAMA_ARG_CACHE_RAM"
 _ALIAS = "LLAMA_ARG_ALIAS"
 _AUTOMATIC_SLOTS = 4  # llama-server's, if it is told -1 or nothing
 
+# What server-common.cpp throws as std::runtime_error, and so answers with 500.
+_MISTAKES = (
+    # Of messages and tools in common_chat_*_parse_oaicompat, and of the field reasoning_format.
+    "Failed to parse ",
+    "Unknown reasoning format",
+    "Cannot use both json_schema and grammar",
+    # Of images and sounds: /v1/responses hands on those that a chat is refused for before the engine sees it.
+    "image input is not supported",
+    "audio input is not supported",
+    "video input is not supported",
+    "Failed to download image",
+    "Failed to load image or audio file",
+    "Invalid uri",
+    "uri must be base64 encoded",
+    "Invalid base64 value",
+)
+
 # Names that one would expect by its command line, or by earlier versions.
 _INSTEAD: Mapping[str, str] = {
     "LLAMA_ARG_LORA": names.SERVING_LORA,
@@ -137,8 +154,7 @@ class LlamaCpp:
             content_types=frozenset({"text", "image_url", "input_audio"} if sees else {"text"}),
             slots=_slots(options),
             notices_late=True,  # server_response::recv_with_timeout waits while other answers go on
-            # Of messages and tools in common_chat_*_parse_oaicompat, and of the field reasoning_format.
-            mistakes=("Failed to parse ", "Unknown reasoning format"),
+            mistakes=_MISTAKES,
         )
 
     def adapters(self, environment: Environment, options: Mapping[str, str], model: Gguf) -> Adapters | None:
