@@ -100,6 +100,10 @@ class Preparation:
             fewest = len(prompt) // self._tokenizer.longest
             if fewest >= context_length:  # told without minutes of work on megabytes of text
                 raise ContextExceeded(fewest, context_length, field)
+            try:
+                prompt.encode()
+            except UnicodeEncodeError as error:  # JSON can write half of a character as \ud800
+                raise BadRequest(f"'{field}' is not Unicode: {error.reason}", field=field) from None
             prompt = self._tokenizer.encode(prompt, add_special_tokens=not chat)
         if not prompt:
             raise BadRequest(f"'{field}' has no tokens", field=field)

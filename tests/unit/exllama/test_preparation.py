@@ -86,6 +86,16 @@ def test_a_text_that_can_not_fit_is_refused_unread(preparation: Preparation, tok
     assert len(jobs(preparation, {"prompt": "<|begin|>" * (CONTEXT - 2)})[0].prompt) == CONTEXT - 1
 
 
+@pytest.mark.parametrize("chat", [True, False])
+def test_half_of_a_character_is_no_text(preparation: Preparation, chat: bool) -> None:
+    body = {"messages": [{"role": "user", "content": "a\ud83d"}], "prompt": ["a", "\ud800"]}
+    with pytest.raises(BadRequest, match="surrogates not allowed") as caught:
+        jobs(preparation, body, chat=chat)
+    assert caught.value.field == ("messages" if chat else "prompt")
+    # What nobody has to write down may be anything.
+    assert jobs(preparation, {"prompt": "x", "stop": "\ud83d", "user": "\ud83d"})
+
+
 def test_other_errors_have_openais_form(preparation: Preparation) -> None:
     with pytest.raises(BadRequest) as caught:
         jobs(preparation, {"prompt": "x", "n": "2"})
