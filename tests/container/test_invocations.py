@@ -17,7 +17,7 @@ AS_STREAM = {"stream": True, "stream_options": {"include_usage": True}}
     [
         (CHAT, "/v1/chat/completions", AS_STREAM),
         ({"prompt": "hello", "stream": False}, "/v1/completions", AS_STREAM),
-        ({"prompt": ["hello", "you"], "max_tokens": None}, "/v1/completions", {}),
+        ({"prompt": ["hello", "you"], "max_tokens": None}, "/v1/completions", AS_STREAM),
         ({"prompt": "hello", "logprobs": 2}, "/v1/completions", {}),
     ],
 )

@@ -106,6 +106,38 @@ def test_the_assembled_answer_is_the_one_that_the_engine_gives_itself(
     assert (got_status, got) == (status, expected)
 
 
+SEVERAL: list[tuple[str, dict[str, Any], int, int]] = [  # with the tokens of the prompts and of the answers
+    (CHAT, {**QUESTION, "max_tokens": 3, "n": 2}, 27, 6),
+    (COMPLETIONS, {**SENTENCE, "max_tokens": 3, "n": 2}, 5, 6),
+    (COMPLETIONS, {**SENTENCE, "max_tokens": 3, "prompt": ["The capital of", "Once", [1, 2, 3]]}, 7, 9),
+    (COMPLETIONS, {**SENTENCE, "max_tokens": 3, "prompt": ["The capital of", "Once"], "n": 2}, 4, 12),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "read", "generated"), SEVERAL)
+def test_several_answers_are_counted_together(
+    container: ProcessContainer, path: str, body: dict[str, Any], read: int, generated: int
+) -> None:
+    usage = {"prompt_tokens": read, "completion_tokens": generated, "total_tokens": read + generated}
+    _, expected = ask_engine(container, path, body)
+    _, got = container.request("POST", path, body)
+    assert got["choices"] == expected["choices"]
+    assert got["usage"] == usage
+    for told in (True, False):
+        streamed = {**body, "stream": True, "stream_options": {"include_usage": told}}
+        *events, done = [data for _, data in container.stream(streamed)]
+        found = [json.loads(data) for data in events]
+        assert done == "[DONE]"
+        assert [event["usage"] for event in found if "usage" in event] == [usage] * told
+        pieces = dict.fromkeys(range(len(expected["choices"])), "")
+        for choice in (choice for event in found for choice in event["choices"]):
+            pieces[choice["index"]] += choice.get("text") or choice.get("delta", {}).get("content") or ""
+        texts = [choice.get("text", choice.get("message", {}).get("content")) for choice in got["choices"]]
+        assert list(pieces.values()) == texts
+        wait_until(lambda: container.entries[-1].get("generated_tokens") == generated, seconds=2)
+        assert container.entries[-1]["prompt_tokens"] == read
+
+
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole answer"])
 def test_a_slot_is_free_within_a_second_of_its_caller_leaving_though_others_go_on(
     container: ProcessContainer, streamed: bool

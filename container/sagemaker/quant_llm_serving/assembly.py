@@ -25,14 +25,14 @@ _WHOLE_ONLY = ("logprobs", "top_logprobs", "n_probs", "verbose", "tools")
 def can_be_assembled(call: Call) -> bool:
     """Whether the stream says all that the whole answer does."""
     fields = call.fields
-    if call.streamed or fields.get("n") not in (None, 1):
+    if call.streamed:
         return False
     if any(fields.get(name) not in (None, 0, False, []) for name in _WHOLE_ONLY):
         return False
     if call.route == CHAT:
         # A whole answer that goes on where the last message stopped repeats that message.
         return bool(fields["messages"][-1]["role"] != "assistant")
-    return call.route == COMPLETIONS and isinstance(fields["prompt"], str)
+    return call.route == COMPLETIONS
 
 
 def as_stream(body: bytes) -> bytes:

@@ -21,6 +21,7 @@ from quant_llm_serving.embedded_metrics import (
 from quant_llm_serving.proxy import EngineAddress, EngineExchange
 from quant_llm_serving.reply import Reply
 from quant_llm_serving.routes import error_body
+from quant_llm_serving.several import SeveralAnswers
 
 _TAIL_PIECES = 4  # the last event, `[DONE]` and the end of the chunks may each come by themselves
 _TOKEN_COUNT = re.compile(
@@ -69,7 +70,8 @@ class Outcome:
 class Forwarding:
     """The engine's answer, passed on to the caller as it comes. Whichever side leaves first ends both.
 
-    With `assembled`, `body` asks for a stream and the caller gets the whole answer out of it.
+    With `assembled`, `body` asks for a stream and the caller gets the whole answer out of it; with `several`
+    it asks for a stream with its usage, and the caller gets what that makes of it.
     `on_done` is called once, when nothing is left to do.
     """
 
@@ -83,6 +85,7 @@ class Forwarding:
         seconds: float,
         on_done: Callable[[Forwarding, Outcome], None],
         assembled: bool = False,
+        several: SeveralAnswers | None = None,
         mistakes: tuple[str, ...] = (),
     ) -> None:
         """Prepare the request for the engine's `path`; it may take `seconds` from now, waiting included.
@@ -93,6 +96,7 @@ class Forwarding:
         self._reply = reply
         self._on_done = on_done
         self._assembled = assembled
+        self._several = several
         self._mistakes = mistakes
         self._collected: list[bytes] | None = None
         self._tail: deque[bytes] = deque(maxlen=_TAIL_PIECES)
@@ -126,6 +130,10 @@ class Forwarding:
         """A piece of the engine's answer."""
         if self._first_token is None and self._streams:
             self._first_token = time.monotonic()
+        if self._several is not None and self._streams:
+            data = self._several.feed(data)
+            if not data:  # which would end a chunked body
+                return
         if self._collected is None:
             self._tail.append(data)
             self._reply.write(data)
@@ -140,6 +148,8 @@ class Forwarding:
     def end(self) -> None:
         """The engine's answer is whole."""
         if self._collected is None:
+            if self._several is not None and self._streams:
+                self._tail.append(json.dumps(self._several.usage).encode())
             self._reply.end()
         else:
             body = b"".join(self._collected)

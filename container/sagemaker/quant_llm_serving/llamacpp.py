@@ -155,6 +155,7 @@ class LlamaCpp:
             slots=_slots(options),
             notices_late=True,  # server_response::recv_with_timeout waits while other answers go on
             mistakes=_MISTAKES,
+            counts_apart=True,
         )
 
     def adapters(self, environment: Environment, options: Mapping[str, str], model: Gguf) -> Adapters | None:

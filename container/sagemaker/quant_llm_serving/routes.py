@@ -53,6 +53,7 @@ class Abilities:
     once: it never gets more. `notices_late` is for an engine that generates a whole answer to its end though
     nobody waits for it any more: it is asked for a stream instead (see `assembly`). `mistakes` is for an
     engine that answers 500 to wrong requests: how the message of such an error starts. Callers get a 400.
+    `counts_apart` is for an engine that tells no usage of several answers together (see `several`).
     """
 
     routes: frozenset[str]
@@ -60,6 +61,7 @@ class Abilities:
     slots: int
     notices_late: bool = False
     mistakes: tuple[str, ...] = ()
+    counts_apart: bool = False
 
 
 @dataclass(frozen=True)

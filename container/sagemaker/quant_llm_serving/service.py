@@ -30,6 +30,7 @@ from quant_llm_serving.routes import (
     error_body,
     read_call,
 )
+from quant_llm_serving.several import SeveralAnswers, has_several_answers
 
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 _INFERENCE_ID = "x-amzn-sagemaker-inference-id"
@@ -191,16 +192,17 @@ class Service:
             self._refuse(reply, error.status, error.message, field=error.field, request_id=request_id)
             return
         if len(self._running) >= self._abilities.slots and self._is_full():
-            message = f"{len(self._waiting)} requests are waiting already, try again later"
             self._refuse_for_now(
                 reply,
-                message,
+                f"{len(self._waiting)} requests are waiting already, try again later",
                 status=HTTPStatus.TOO_MANY_REQUESTS,
                 kind="rate_limit_error",
                 request_id=request_id,
             )
             return
         assembled = self._abilities.notices_late and can_be_assembled(wanted)
+        streams = assembled or wanted.streamed
+        apart = streams and self._abilities.counts_apart and has_several_answers(wanted)
 
         def done(forwarding: Forwarding, outcome: Outcome) -> None:
             self._remove(forwarding)
@@ -210,13 +212,14 @@ class Service:
             Forwarding(
                 "POST",
                 wanted.route,
-                as_stream(body) if assembled else body,
+                as_stream(body) if assembled or apart else body,
                 reply,
                 seconds=(
                     self._environment.stream_seconds if wanted.streamed else self._environment.request_seconds
                 ),
                 on_done=done,
                 assembled=assembled,
+                several=SeveralAnswers(wanted) if apart else None,
                 mistakes=self._abilities.mistakes,
             )
         )
@@ -283,8 +286,7 @@ class Service:
 
     def _refuse_method(self, request: Request, reply: Reply, allowed: str) -> None:
         message = f"{request.path} takes {allowed}, got {request.method}"
-        headers = f"Allow: {allowed}\r\n"
-        self._refuse(reply, HTTPStatus.METHOD_NOT_ALLOWED, message, headers=headers)
+        self._refuse(reply, HTTPStatus.METHOD_NOT_ALLOWED, message, headers=f"Allow: {allowed}\r\n")
 
     def _refuse_for_now(
         self,
@@ -295,5 +297,4 @@ class Service:
         kind: str = "unavailable_error",
         request_id: str | None = None,
     ) -> None:
-        headers = "Retry-After: 1\r\n"
-        self._refuse(reply, status, trouble, kind=kind, headers=headers, request_id=request_id)
+        self._refuse(reply, status, trouble, kind=kind, headers="Retry-After: 1\r\n", request_id=request_id)
