@@ -25,7 +25,8 @@ from quant_llm_serving.several import SeveralAnswers
 
 _TAIL_PIECES = 4  # the last event, `[DONE]` and the end of the chunks may each come by themselves
 _TOKEN_COUNT = re.compile(
-    rb'"(prompt_tokens|completion_tokens|prompt_n|cache_n|predicted_n)"\s*:\s*(\d{1,18})(?!\d)'
+    rb'"(prompt_tokens|completion_tokens|input_tokens|output_tokens|prompt_n|cache_n|predicted_n)"'
+    rb"\s*:\s*(\d{1,18})(?!\d)"
 )
 _EVENT_STREAM = "text/event-stream"
 
@@ -236,12 +237,15 @@ class Forwarding:
 def token_counts(tail: bytes) -> tuple[int | None, int | None]:
     """Tokens of the prompt and generated ones, as the end of an answer tells them: the last of each name.
 
-    By OpenAI's `usage`, or by `timings`, which llama.cpp puts into the last event of every stream. In a text
-    that somebody generated the quotes around the names would be escaped.
+    By OpenAI's `usage`, whose names are others in /v1/responses, or by `timings`, which llama.cpp puts into
+    the last event of every stream. In a text that somebody generated the quotes around the names would be
+    escaped.
     """
     found = {match[1]: int(match[2]) for match in _TOKEN_COUNT.finditer(tail)}
     if b"prompt_tokens" in found:
         return found[b"prompt_tokens"], found.get(b"completion_tokens")
+    if b"input_tokens" in found:
+        return found[b"input_tokens"], found.get(b"output_tokens")
     if b"prompt_n" in found:
         return found[b"prompt_n"] + found.get(b"cache_n", 0), found.get(b"predicted_n")
     return None, None

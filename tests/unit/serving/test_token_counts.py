@@ -24,6 +24,7 @@ TIMINGS = {"timings": {"cache_n": 3, "prompt_n": 2, "prompt_ms": 1.5, "predicted
         ('{"usage": {"prompt_tokens": null}}', (None, None)),
         ('"prompt_tokens": 99999999999999999999999999', (None, None)),
         ("", (None, None)),
+        (json.dumps({"usage": {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}}), (5, 7)),
     ],
 )
 def test_the_end_of_an_answer_tells(answer: str, counts: tuple[int | None, int | None]) -> None:
