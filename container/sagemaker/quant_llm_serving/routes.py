@@ -209,6 +209,11 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
+def _is_count(value: object) -> bool:
+    """Engines keep the lower half of a larger number: 2**32 + 1 would be 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31
+
+
 def _is_boolean(value: object) -> bool:
     return isinstance(value, bool)
 
@@ -234,9 +239,10 @@ def _is_stop(value: object) -> bool:
 FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "stream": (_is_boolean, "a boolean"),
     "stream_options": (_is_object, "an object"),
-    "max_tokens": (_is_integer, "an integer of 64 bits"),
-    "max_completion_tokens": (_is_integer, "an integer of 64 bits"),
-    "n": (_is_integer, "an integer of 64 bits"),
+    "max_tokens": (_is_count, "an integer of 32 bits"),
+    "max_completion_tokens": (_is_count, "an integer of 32 bits"),
+    "max_output_tokens": (_is_count, "an integer of 32 bits"),
+    "n": (_is_count, "an integer of 32 bits"),
     "seed": (_is_integer, "an integer of 64 bits"),
     "temperature": (_is_number, "a number"),
     "top_p": (_is_number, "a number"),

@@ -38,6 +38,7 @@ MESSAGE = CHAT["messages"][0]
         ({"prompt": []}, "prompt"),
         ({"prompt": "x", "max_tokens": "5"}, "max_tokens"),
         ({"prompt": "x", "max_tokens": True}, "max_tokens"),
+        ({"prompt": "x", "max_tokens": 2**32 + 1}, "max_tokens"),
         ({"prompt": "x", "temperature": "hot"}, "temperature"),
         ({"prompt": "x", "stream": "yes"}, "stream"),
         ({"prompt": "x", "stop": 5}, "stop"),
