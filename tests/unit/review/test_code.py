@@ -45,6 +45,24 @@ def test_text_that_is_no_python_counts_with_its_comments() -> None:
     assert not same_code({"requirements.txt": "a # b\n"}, {"requirements.txt": "a # c\n"})
 
 
+def test_comments_that_a_coding_line_makes_statements_are_other_code() -> None:
+    cookie = f"# -*- coding: utf-7 -*-\n{SOURCE}"
+    hidden = f"{cookie}# +AAo-import os+AAo-os.remove(+ACI-x+ACI-)\n"
+    assert not same_code({"a.py": SOURCE}, {"a.py": hidden})
+    assert not same_code({"a.py": cookie}, {"a.py": hidden})
+
+
+def test_a_source_that_can_not_be_parsed_is_other_code() -> None:
+    assert not same_code({"a.py": SOURCE}, {"a.py": f"{SOURCE}\0"})
+
+
+def test_bytes_that_are_no_text_are_told_apart(tmp_path: Path) -> None:
+    before, after = (function_side(tmp_path / name, name * 64, SOURCE) for name in "ab")
+    (tmp_path / "a" / f"asset.{'a' * 64}" / "data.bin").write_bytes(b"\xfe")
+    (tmp_path / "b" / f"asset.{'b' * 64}" / "data.bin").write_bytes(b"\xff")
+    assert said(before, after) == [("operations-changed", ["data.bin: +1 -1 lines"])]
+
+
 def test_changed_files_say_what_happened_to_each() -> None:
     before = {"a": "1\n2\n", "gone": "", "same": "x"}
     after = {"a": "1\n3\n4\n", "new": "", "same": "x"}

@@ -78,7 +78,9 @@ def _rendered(form: str, review: Review, verdict: Verdict) -> str:
 
         from quant_llm_tools.review.document import to_document
 
-        return json.dumps(to_document(review, verdict), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(to_document(review, verdict), indent=2, ensure_ascii=False) + "\n"
+        # What of a file is no UTF-8 is an escape of JSON.
+        return text.encode(errors="backslashreplace").decode()
     if form == "markdown":
         from quant_llm_tools.review.markdown import markdown
 

@@ -68,12 +68,13 @@ def same_code(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
 def _same_python(before: str, after: str) -> bool:
     try:
         return _meaning(before) == _meaning(after)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return False
 
 
 def _meaning(source: str) -> str:
-    tree = ast.parse(source)
+    # The bytes: by a coding line what reads as a comment in UTF-8 may be a statement.
+    tree = ast.parse(_bytes(source))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         is_documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
@@ -88,4 +89,9 @@ def _meaning(source: str) -> str:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
+    """The file as text, no two files alike: what is no UTF-8 and each kind of line end are kept."""
+    return path.read_bytes().decode("utf-8", errors="surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", errors="surrogateescape")
