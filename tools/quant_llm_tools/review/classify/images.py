@@ -26,6 +26,7 @@ _BUILT: Final = "CodeBuild builds it during the deploy, before the endpoints mov
 _ARGUMENT: Final = re.compile(r"^ARG\s+(\w+)=(\S*)", re.MULTILINE)
 _FROM: Final = re.compile(r"^FROM\s+(?:--\S+\s+)*(\S+)", re.MULTILINE)
 _VARIABLE: Final = re.compile(r"\$\{?(\w+)\}?")
+_BUILD_ARGUMENT: Final = "--build-arg"
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,40 @@ def _build_arguments(spec: Any) -> dict[str, str]:
         return {}
     found: dict[str, str] = {}
     for command in (command for phase in phases for command in phase.get("commands", ())):
-        words = shlex.split(command)
-        for option, value in itertools.pairwise(words):
-            if option == "--build-arg":
+        for option, value in itertools.pairwise(_words(command)):
+            if option == _BUILD_ARGUMENT:
                 name, _, text = value.partition("=")
                 found[name] = text
     return found
+
+
+def _words(command: Any, *, unquoted: bool = True) -> list[str]:
+    """The words of a command; all of it as one where a shell finds no end of a quotation."""
+    try:
+        return shlex.split(str(command), posix=unquoted)
+    except ValueError:
+        return [str(command)]
+
+
+def _without_arguments(source: Mapping[str, Any]) -> dict[str, Any]:
+    """A build's source without what the image's own change shows: its files, and the `--build-arg`s."""
+    kept = {name: value for name, value in source.items() if name != "Location"}
+    try:
+        kept["BuildSpec"] = spec = json.loads(source["BuildSpec"])
+        for phase in spec["phases"].values():
+            phase["commands"] = [_without_options(one) for one in phase.get("commands", ())]
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return kept
+    return kept
+
+
+def _without_options(command: Any) -> list[str]:
+    words = _words(command, unquoted=False)
+    return [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if _BUILD_ARGUMENT not in (before, word)
+    ]
 
 
 def _shown(one: _Recipe, other: _Recipe) -> dict[str, Any]:
@@ -202,12 +231,15 @@ def _explain_names(comparison: Comparison, logical_id: str) -> None:
         comparison.explain(logical_id)
     if kind != _PROJECT:
         return
-    comparison.explain(logical_id, "Source")
-    old, new = (
-        dict(side.properties(logical_id).get("Environment", {}))
-        for side in (comparison.before, comparison.after)
-    )
-    old.pop("EnvironmentVariables", None)
-    new.pop("EnvironmentVariables", None)
-    if old == new:
+    sides = [side.properties(logical_id) for side in (comparison.before, comparison.after)]
+    sources = [_without_arguments(one.get("Source", {})) for one in sides]
+    if sources[0] == sources[1]:
+        comparison.explain(logical_id, "Source")
+    environments = [_without_tag(one.get("Environment", {})) for one in sides]
+    if environments[0] == environments[1]:
         comparison.explain(logical_id, "Environment")
+
+
+def _without_tag(environment: Mapping[str, Any]) -> dict[str, Any]:
+    variables = [one for one in environment.get("EnvironmentVariables", ()) if one.get("Name") != "IMAGE_TAG"]
+    return {**environment, "EnvironmentVariables": variables}
