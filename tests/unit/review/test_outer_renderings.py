@@ -96,6 +96,16 @@ def test_the_cost_of_all_in_a_sentence() -> None:
     assert "none → about 1 (+1)" in markdown(made, judged(made))
 
 
+def test_the_difference_is_told_though_the_cost_of_an_agency_that_does_not_change_is_unknown() -> None:
+    unknown = MonthlyCost(at_min=None, scheduled=None, at_max=None, unknown="no price")
+    cost = {
+        "moh": BeforeAfter(MonthlyCost(100, 100, 200), MonthlyCost(400, 400, 800)),
+        "health": BeforeAfter(unknown, unknown),
+    }
+    text = markdown(dataclasses.replace(review(), cost=cost), Verdict((), Exit.PASSED))
+    assert "By schedule it costs 300 more, in US dollars a month; all of it costs an unknown sum." in text
+
+
 def test_what_is_warned_of_is_not_among_what_is_cut() -> None:
     dear = BeforeAfter(None, MonthlyCost(5.0, 5.0, 5.0, 1.0))
     plain = BeforeAfter(None, MonthlyCost(5.0, 5.0, 5.0))

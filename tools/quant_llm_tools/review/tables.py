@@ -112,16 +112,21 @@ def _pair(before: str, after: str, difference: str = "") -> str:
 
 def cost_sentence(costs: Mapping[str, BeforeAfter[MonthlyCost]]) -> str:
     """What all agencies together cost by schedule, before and after; "" where nothing changes."""
-    if all(sides.before == sides.after for sides in costs.values()):
+    changed = [sides for sides in costs.values() if sides.before != sides.after]
+    if not changed:
         return ""
-    before, after = _total(one.before for one in costs.values()), _total(one.after for one in costs.values())
+    before, after = _total(one.before for one in changed), _total(one.after for one in changed)
     if before is None or after is None:
         return "The cost changes, by how much is unknown: see the table."
     if round(after - before) == 0:
         return "The cost by schedule stays as it is."
+    difference = f"{abs(after - before):,.0f} {'more' if after > before else 'less'}"
+    others = _total(one.after for one in costs.values() if one.before == one.after)
+    if others is None:
+        return f"By schedule it costs {difference}, in US dollars a month; all of it costs an unknown sum."
     return (
-        f"By schedule it costs {after:,.0f} US dollars a month in place of {before:,.0f}, "
-        f"{abs(after - before):,.0f} {'more' if after > before else 'less'}."
+        f"By schedule it costs {after + others:,.0f} US dollars a month in place of {before + others:,.0f}, "
+        f"{difference}."
     )
 
 
