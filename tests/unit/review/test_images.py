@@ -112,10 +112,10 @@ def test_a_build_s_other_commands_are_not_passed_over_beside_another_image(
 
 
 def test_another_variable_of_a_build_than_the_tag_is_not_passed_over(tmp_path: Path) -> None:
-    sides = [built(tmp_path / tag, tag, {"x/Dockerfile": f"{DOCKERFILE}# {tag}\n"}) for tag in "ab"]
-    variables = sides[1].template["Resources"]["Project"]["Properties"]["Environment"]["EnvironmentVariables"]
+    before, after = (built(tmp_path / tag, tag, {"x/Dockerfile": f"{DOCKERFILE}# {tag}\n"}) for tag in "ab")
+    variables = after.template["Resources"]["Project"]["Properties"]["Environment"]["EnvironmentVariables"]
     variables.append({"Name": "DOCKER_HOST", "Value": "tcp://x"})
-    comparison = Comparison(STACK, *sides, effects={})
+    comparison = Comparison(STACK, before, after, effects={})
     assert len(list(images(comparison))) == 1
     assert not comparison.is_explained("Project", "Environment")
 

@@ -73,6 +73,7 @@ def summaries(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             "public access to the bucket is no longer blocked (RestrictPublicBuckets)",
         ),
         ({"Bucket.Properties.BucketEncryption": None}, "another encryption of the bucket"),
+        ({"Bucket.Properties.AccessControl": "PublicRead"}, "another access control list"),
         ({"Bucket.Properties.VersioningConfiguration": None}, "the bucket no longer keeps versions"),
         ({"Bucket.Properties.OwnershipControls": None}, "access control lists can give"),
         ({"Bucket.DeletionPolicy": "Delete"}, "the bucket is deleted when the stack goes"),
@@ -120,15 +121,128 @@ def test_a_volume_without_a_key_on_instances_that_encrypt_their_own_disks_is_not
     assert summaries(BEFORE, edited(BEFORE, edits)) == []
 
 
-def test_an_opening_to_the_internet_is_told_of_where_it_is_new() -> None:
-    def group(*addresses: str) -> dict[str, Any]:
-        rules = [{"CidrIp": address, "IpProtocol": "tcp"} for address in addresses]
-        return edited(
-            BEFORE, {"Group": resource("AWS::EC2::SecurityGroup", "Group", {"SecurityGroupIngress": rules})}
-        )
+OPEN = "open to every address of the Internet"
 
-    assert summaries(BEFORE, group("10.0.0.0/8")) == []
-    assert summaries(group("10.0.0.0/8"), group("0.0.0.0/0")) == ["open to every address of the Internet"]
-    assert summaries(group("0.0.0.0/0"), group("0.0.0.0/0")) == []
-    rule = resource("AWS::EC2::SecurityGroupIngress", "Rule", {"CidrIpv6": "::/0"})
-    assert summaries(BEFORE, edited(BEFORE, {"Rule": rule})) == ["open to every address of the Internet"]
+
+@pytest.mark.parametrize(
+    ("addresses", "summary"),
+    [
+        ("10.0.0.0/8", []),
+        ("fd00::/8", []),
+        ({"Fn::GetAtt": ["Vpc", "CidrBlock"]}, []),
+        ("0.0.0.0/0", [OPEN]),
+        ("0::/0", [OPEN]),
+        ({"Fn::Join": ["", ["0.0.0.", "0/0"]]}, [OPEN]),
+        ("128.0.0.0/1", ["open to addresses (128.0.0.0/1) of the Internet"]),
+        ("203.0.114.7/32", ["open to addresses (203.0.114.7/32) of the Internet"]),
+    ],
+)
+def test_an_opening_to_the_internet_is_told_of_where_it_is_new(addresses: Any, summary: list[str]) -> None:
+    def group(cidr: Any, *, choice: bool = False) -> dict[str, Any]:
+        name = "CidrIpv6" if "::" in str(cidr) and isinstance(cidr, str) else "CidrIp"
+        rules: Any = [{name: cidr, "IpProtocol": "tcp"}]
+        if choice:
+            rules = {"Fn::If": ["Yes", rules, {"Ref": "AWS::NoValue"}]}
+        properties = {"SecurityGroupIngress": rules, "SecurityGroupEgress": [{"CidrIp": "0.0.0.0/0"}]}
+        return edited(BEFORE, {"Group": resource("AWS::EC2::SecurityGroup", "Group", properties)})
+
+    assert summaries(BEFORE, group(addresses)) == summary
+    assert summaries(BEFORE, group(addresses, choice=True)) == summary
+    assert summaries(group("10.0.0.0/8"), group(addresses)) == summary
+    assert summaries(group(addresses), group(addresses)) == []
+    rule = resource("AWS::EC2::SecurityGroupIngress", "Rule", {"CidrIp": addresses})
+    assert summaries(BEFORE, edited(BEFORE, {"Rule": rule})) == summary
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "summary"),
+    [
+        (
+            "AWS::SageMaker::Model",
+            {"VpcConfig": {"SecurityGroupIds": ["sg"]}},
+            "no longer isolated from the network",
+        ),
+        ("AWS::SNS::Topic", {}, "the topic is no longer encrypted"),
+        (
+            "AWS::CodeBuild::Project",
+            {"EncryptionKey": "k2", "Environment": {"PrivilegedMode": True}},
+            "privi",
+        ),
+    ],
+)
+def test_what_is_new_without_a_protection_that_all_others_had_is_told_of(
+    kind: str, properties: dict[str, Any], summary: str
+) -> None:
+    after = edited(BEFORE, {"New": resource(kind, "New", properties)})
+    (said,) = summaries(BEFORE, after)
+    assert said.startswith("new, and ")
+    assert summary in said
+    assert summaries(after, after) == []
+
+
+@pytest.mark.parametrize("name", ["EnableNetworkIsolation", "VpcConfig"])
+def test_isolation_and_network_of_a_configuration_matter_where_its_variants_name_no_model(name: str) -> None:
+    component = {
+        f"Configuration.Properties.{name}": {"a": 1} if name == "VpcConfig" else True,
+        "Configuration.Properties.ProductionVariants": [{"InstanceType": "ml.g5.xlarge"}],
+    }
+    before = edited(BEFORE, component)
+    assert len(summaries(before, edited(before, {f"Configuration.Properties.{name}": None}))) == 1
+    assert summaries(before, BEFORE) == []
+
+
+def test_a_new_bucket_without_its_protections_is_told_of_and_one_like_the_others_is_not() -> None:
+    after = edited(BEFORE, {"New": resource("AWS::S3::Bucket", "New", {})})
+    assert len(summaries(BEFORE, after)) == 7  # public access four times, encryption, versions, lists
+    like = {**BEFORE["Resources"]["Bucket"], "Metadata": {"aws:cdk:path": f"{STACK}/New"}}
+    like["Properties"] = {**like["Properties"], "BucketEncryption": {"its": "own key"}}
+    assert summaries(BEFORE, edited(BEFORE, {"New": like})) == []
+
+
+def test_an_alarm_that_takes_updates_back_no_longer_is_told_of() -> None:
+    def alarms(*names: str) -> dict[str, Any]:
+        found = [{"AlarmName": {"Ref": name}} for name in names]
+        config = {"AutoRollbackConfiguration": {"Alarms": found}} if found else None
+        return edited(BEFORE, {"Endpoint.Properties.DeploymentConfig": config})
+
+    assert summaries(alarms("Errors"), alarms("Errors", "Latency")) == []
+    assert summaries(alarms("Errors", "Latency"), alarms("Errors")) == [
+        "Latency no longer takes a bad update back"
+    ]
+    assert summaries(alarms("Errors"), alarms("Other")) == ["Errors no longer takes a bad update back"]
+    assert summaries(alarms("Errors"), alarms()) == ["no alarm takes a bad update back any more"]
+
+
+CAPTURE = {"InitialSamplingPercentage": 5, "DestinationS3Uri": "s3://ours", "KmsKeyId": "k"}
+ASYNC = {"OutputConfig": {"S3OutputPath": "s3://ours", "KmsKeyId": "k"}}
+
+
+@pytest.mark.parametrize(
+    ("edits", "summary"),
+    [
+        ({"DataCaptureConfig.DestinationS3Uri": "s3://x"}, "is kept in another place"),
+        ({"DataCaptureConfig.KmsKeyId": None}, "is kept without the agency's key"),
+        ({"AsyncInferenceConfig.OutputConfig.S3OutputPath": "s3://x"}, "are written to another place"),
+        ({"AsyncInferenceConfig.OutputConfig.KmsKeyId": None}, "are written without the agency's key"),
+        ({"KmsKeyId": "k2"}, "another key encrypts the endpoint's volume"),
+    ],
+)
+def test_where_prompts_and_answers_lie_is_told_of(edits: dict[str, Any], summary: str) -> None:
+    data = {"DataCaptureConfig": CAPTURE, "AsyncInferenceConfig": ASYNC}
+    before = edited(BEFORE, {f"Configuration.Properties.{name}": value for name, value in data.items()})
+    changed = {f"Configuration.Properties.{path}": value for path, value in edits.items()}
+    (said,) = summaries(before, edited(before, changed))
+    assert summary in said
+    without = {f"Configuration.Properties.{name}": None for name in data}
+    assert summaries(before, edited(before, without)) == []
+
+
+def test_copies_to_another_bucket_and_another_key_of_a_topic_are_told_of() -> None:
+    edits = {
+        "Bucket.Properties.ReplicationConfiguration": {"Rules": []},
+        "Topic.Properties.KmsMasterKeyId": "alias/aws/sns",
+    }
+    assert summaries(BEFORE, edited(BEFORE, edits)) == [
+        "the bucket's objects are copied to another bucket",
+        "another key encrypts the topic",
+    ]
