@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from quant_llm_tools.review.classify.comparison import Comparison, StackSide
 from quant_llm_tools.review.classify.likeness import Likes
 from quant_llm_tools.review.classify.permissions import permissions, sweeping
+from quant_llm_tools.review.classify.roles import roles
 from quant_llm_tools.review.classify.statements import Atom
 from quant_llm_tools.review.model import Change
 from quant_llm_tools.review.sides import Environment
@@ -110,6 +112,63 @@ def test_managed_policies_inline_policies_and_statements_within_conditions_count
     said = "\n".join(summaries(BEFORE, edited(BEFORE, more)))
     assert "may iam:PassRole and everything in arn:aws:iam::aws:policy/AdministratorAccess on" in said
     assert "kms:* on everything" in said
+
+
+def test_policies_in_a_place_that_a_condition_chooses_count() -> None:
+    inline = {"PolicyDocument": policy(action="iam:PassRole", resource="*")}
+    managed = ["arn:aws:iam::aws:policy/AdministratorAccess"]
+    more = {
+        "Role.Properties.ManagedPolicyArns": {"Fn::If": ["Wide", managed, {"Ref": "AWS::NoValue"}]},
+        "Role.Properties.Policies": [{"Fn::If": ["Wide", inline, {"Ref": "AWS::NoValue"}]}],
+    }
+    (said,) = summaries(BEFORE, edited(BEFORE, more))
+    assert "may iam:PassRole and everything in arn:aws:iam::aws:policy/AdministratorAccess on" in said
+
+
+OPEN = policy(action="s3:GetObject", resource="*", principal="*")
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties"),
+    [
+        ("AWS::ECR::RegistryPolicy", {"PolicyText": OPEN}),
+        ("AWS::Events::EventBusPolicy", {"Statement": OPEN["Statement"][0], "EventBusName": "default"}),
+        ("AWS::Logs::ResourcePolicy", {"PolicyDocument": json.dumps(OPEN)}),
+        ("AWS::S3::AccessPoint", {"Policy": OPEN}),
+        ("AWS::SNS::TopicInlinePolicy", {"PolicyDocument": OPEN, "TopicArn": "arn:t"}),
+        ("AWS::SQS::QueueInlinePolicy", {"PolicyDocument": OPEN, "Queue": "arn:q"}),
+    ],
+)
+def test_a_policy_of_a_resource_of_any_type_is_read(kind: str, properties: Any) -> None:
+    said = summaries(BEFORE, edited(BEFORE, {"Open": resource(kind, "Open", properties)}))
+    assert [summary for summary in said if summary.startswith("anyone may s3:GetObject on")], said
+
+
+def test_a_user_in_another_group_may_what_the_group_may() -> None:
+    addition = resource("AWS::IAM::UserToGroupAddition", "Member", {"GroupName": "Admins", "Users": ["a"]})
+    said = summaries(BEFORE, edited(BEFORE, {"Member": addition}))
+    assert said == {"a may everything of the group Admins on everything": "permissions-broadened"}
+
+
+@pytest.mark.parametrize(
+    ("role", "summary"),
+    [
+        (
+            "arn:aws:iam::123456789012:role/Admin",
+            "it runs as arn:aws:iam::123456789012:role/Admin, "
+            "a role whose permissions are not in the template",
+        ),
+        ({"Fn::GetAtt": ["Other", "Arn"]}, "it runs as Other/Role"),
+        ({"Fn::GetAtt": ["Role", "Arn"]}, None),
+    ],
+)
+def test_what_runs_as_another_role_is_told_of(role: Any, summary: str | None) -> None:
+    other = resource("AWS::IAM::Role", "Other/Role/Resource", {})
+    before = edited(BEFORE, {"Other": other})
+    after = edited(before, {"Model.Properties.ExecutionRoleArn": role})
+    said = list(roles(Comparison(STACK, StackSide(before), StackSide(after), effects={})))
+    assert [one.summary for one in said] == ([summary] if summary else [])
+    assert {one.change_class.value for one in said} <= {"permissions-broadened"}
 
 
 @pytest.mark.parametrize(

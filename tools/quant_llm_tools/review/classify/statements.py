@@ -16,7 +16,13 @@ _POLICY_OF_RESOURCE: Final = {
     "AWS::KMS::Key": ("KeyPolicy", None),
     "AWS::ECR::Repository": ("RepositoryPolicyText", None),
     "AWS::SecretsManager::ResourcePolicy": ("ResourcePolicy", "SecretId"),
+    "AWS::ECR::RegistryPolicy": ("PolicyText", None),
+    "AWS::Events::EventBusPolicy": ("Statement", "EventBusName"),
+    "AWS::Logs::ResourcePolicy": ("PolicyDocument", None),
+    "AWS::S3::AccessPoint": ("Policy", None),
+    "AWS::SNS::TopicInlinePolicy": ("PolicyDocument", "TopicArn"),
     "AWS::SNS::TopicPolicy": ("PolicyDocument", "Topics"),
+    "AWS::SQS::QueueInlinePolicy": ("PolicyDocument", "Queue"),
     "AWS::SQS::QueuePolicy": ("PolicyDocument", "Queues"),
 }
 """Types that hold a policy about themselves or another resource: the property, and what it is about."""
@@ -78,10 +84,13 @@ def _of_resource(side: StackSide, logical_id: str) -> Iterator[Atom]:
     elif kind in _IDENTITIES:
         role = text_of({"Ref": logical_id}, side)
         yield from _of_document(side, properties.get("AssumeRolePolicyDocument"), path, about=role)
-        for policy in properties.get("Policies", ()):
-            yield from _of_document(side, policy.get("PolicyDocument"), path, principal=role)
-        for arn in properties.get("ManagedPolicyArns", ()):
+        yield from _of_document(side, properties.get("Policies"), path, principal=role)
+        for arn in _branches(properties.get("ManagedPolicyArns", ())):
             yield Atom(role, f"everything in {text_of(arn, side)}", "*", "", False, True, path)
+    elif kind == "AWS::IAM::UserToGroupAddition":
+        group = text_of(properties.get("GroupName"), side)
+        for user in _list(properties.get("Users", ())):
+            yield Atom(text_of(user, side), f"everything of the group {group}", "*", "", False, True, path)
     elif kind == "AWS::Lambda::Permission":
         yield _of_permission(side, properties, path)
     elif kind == "AWS::Lambda::Url" and properties.get("AuthType") == "NONE":
@@ -139,7 +148,9 @@ def _of_document(
 
 
 def _statements(value: Any) -> Iterator[Mapping[str, Any]]:
-    """The statements of a document, those within `Fn::If` and the like too."""
+    """The statements of a document, which may be JSON text; those within `Fn::If` and the like too."""
+    if isinstance(value, str):
+        value = _json(value)
     if isinstance(value, list):
         for one in value:
             yield from _statements(one)
@@ -149,6 +160,24 @@ def _statements(value: Any) -> Iterator[Mapping[str, Any]]:
         else:
             for one in value.values():
                 yield from _statements(one)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _branches(value: Any) -> Iterator[Any]:
+    """The items of a list, those of both branches of each `Fn::If` in it or in its place."""
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _branches(one)
+    elif isinstance(value, Mapping) and value.keys() == {"Fn::If"}:
+        yield from _branches(value["Fn::If"][1:])
+    elif value != {"Ref": "AWS::NoValue"}:
+        yield value
 
 
 def _many(statement: Mapping[str, Any], key: str, side: StackSide) -> list[str]:
