@@ -41,6 +41,12 @@ TARGET_SHARE = 0.75
 MAX_ADAPTERS = 16
 """Adapters of one model: each is loaded when the container starts, and stays."""
 
+MAX_AGENCY_NAME = 56
+"""With `QuantLlmStack-` before it and `-endpoints` behind: the 80 characters of a state machine's name."""
+
+MAX_COUNT = 2**31 - 1
+"""The greatest integer of AWS's APIs, for counts that they don't bound by themselves."""
+
 MAX_TAGS = 40
 """AWS takes 50 tags a resource; the rest is left to the stack and to deployment tools."""
 
@@ -328,7 +334,7 @@ class ScheduleConfig(_Frozen):
     min: Annotated[Whole, Field(ge=0)]
     """Least number of instances from then on."""
 
-    max: Annotated[Whole, Field(ge=1)]
+    max: Annotated[Whole, Field(ge=1, le=MAX_COUNT)]
     """Greatest number of instances from then on."""
 
 
@@ -339,7 +345,7 @@ class ScalingConfig(_Frozen):
     """Least number of instances; 0 lets the last one go when nobody calls. The endpoint then has an inference
     component of its own name, which callers name too."""
 
-    max: Annotated[Whole, Field(ge=1)]
+    max: Annotated[Whole, Field(ge=1, le=MAX_COUNT)]
     """Greatest number of instances. Equal to `min`: the number is fixed."""
 
     target_concurrency: Annotated[Number, Field(gt=0)] | None = None
@@ -467,7 +473,7 @@ class ModelConfig(_Frozen):
 class AgencyConfig(_Frozen):
     """Everything that an agency says about its endpoints: one file, one stack."""
 
-    agency: Name
+    agency: Annotated[Name, Field(max_length=MAX_AGENCY_NAME)]
     """The agency's name, the same as the file's; part of the names of the stack and of the endpoints."""
 
     environment: DeploymentEnvironment

@@ -69,14 +69,16 @@ class Document:
             raise AgencyFileError([_whole(file, f"can't be read: {error.strerror}")]) from None
         except UnicodeDecodeError:
             raise AgencyFileError([_whole(file, "can't be read: it is not UTF-8 text")]) from None
+        reader = _Reader(file)
         try:
             root = YAML(typ="safe", pure=True).compose(text)
+            if root is None:
+                raise AgencyFileError([_whole(file, "is empty")])
+            data = reader.read(root, ())
         except YAMLError as error:
             raise AgencyFileError([_syntax_problem(file, text, error)]) from None
-        if root is None:
-            raise AgencyFileError([_whole(file, "is empty")])
-        reader = _Reader(file)
-        data = reader.read(root, ())
+        except RecursionError:
+            raise AgencyFileError([_whole(file, "can't be read: it is nested too deeply")]) from None
         return cls(file, data, reader.values, tuple(reader.problems), frozenset(reader.refused))
 
     def place(self, location: Location) -> tuple[int | None, int | None]:
@@ -134,7 +136,8 @@ class _Reader:
         self.values: dict[Location, Value] = {}
         self.problems: list[Problem] = []
         self.refused: set[Location] = set()
-        self._constructor = YAML(typ="safe", pure=True).constructor
+        yaml = YAML(typ="safe", pure=True)
+        self._constructor, self._resolver = yaml.constructor, yaml.resolver
         self._open: list[Node] = []
 
     def read(self, node: Node, location: Location, key: Node | None = None) -> Any:
@@ -159,6 +162,11 @@ class _Reader:
                 return self._constructor.construct_object(node)
             except (YAMLError, ValueError):
                 pass  # a tag of its own, or one that the text doesn't fit: refused below
+            if node.tag == self._resolver.resolve(ScalarNode, node.value, (True, False)):
+                kind = node.tag.removeprefix(_TAG)
+                return self._refuse(
+                    location, f"what looks like YAML's type {kind!r} and isn't", "text in quotes"
+                )
         return self._refuse(location, f"the YAML tag {node.tag!r}", "plain YAML without tags")
 
     def _mapping(self, node: MappingNode, location: Location) -> dict[str, Any]:

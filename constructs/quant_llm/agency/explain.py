@@ -60,7 +60,9 @@ def _problem(document: Document, details: ErrorDetails) -> Problem:
     got = repr(location[-1]) if at_key else _shown(document, location)
     if kind == WRONG_FORM:
         return document.wrong(location, context["expected"], context["nearest"], got=got, at_key=at_key)
-    if kind in ("too_short", "too_long"):
+    if kind in ("too_short", "too_long") and isinstance(details["input"], str):
+        kind = f"string_{kind}"  # as pydantic calls it where the length is checked before the form
+    elif kind in ("too_short", "too_long"):
         got = f"{len(details['input'])} entries"
     if kind in ("model_type", "model_attributes_type"):
         return document.wrong(location, "a mapping with " + ", ".join(fields_at(location)), got=got)

@@ -7,6 +7,7 @@ from typing import Any
 
 from quant_llm.agency.loose import Relation, get
 from quant_llm.agency.problems import Location
+from quant_llm.names import pascal_case
 
 _OF_METHODS: Mapping[str, tuple[str, ...]] = {
     "type": ("gguf",),
@@ -36,16 +37,29 @@ _GPU_FAMILIES = ("g5", "g6", "g6e", "g7", "g7e", "p5")  # of SageMaker processin
 def recipe_relations(data: Any) -> Iterator[Relation]:
     """What is wrong with the recipes under `quantise`."""
     taken = {get(model, str, "name") for model in get(data, list, "models") or ()}
+    outputs: dict[str, str] = {}
     for index, recipe in enumerate(get(data, list, "quantise") or ()):
         at = ("quantise", index)
         name, method = get(recipe, str, "name"), get(recipe, str, "method") or ""
         if name and name in taken:
             yield Relation((*at, "name"), "a name of its own: a model or another recipe has this one")
+        elif name and (first := outputs.setdefault(pascal_case(name), name)) != name:
+            yield Relation((*at, "name"), own_name(name, "another recipe", first))
         taken.add(name)
         if get(recipe, str, "source", "quantised"):
             yield Relation((*at, "source", "quantised"), "unquantised weights, so no `quantised` in a recipe")
         if method in _WANTED:
             yield from _settings(recipe, method, at)
+
+
+def own_name(name: str, other: str, others: str) -> str:
+    """What is expected of a name that `other` has, as it is or but for hyphens."""
+    if name == others:
+        return f"a name of its own: {other} has this one"
+    return (
+        f"a name that is not only in its hyphens another than that of {other}, {others!r}: the keys of the "
+        "stack's outputs have none"
+    )
 
 
 def _settings(recipe: Any, method: str, at: Location) -> Iterator[Relation]:

@@ -17,7 +17,8 @@ from quant_llm.agency.aws_names import (
 from quant_llm.agency.loose import Relation
 from quant_llm.agency.loose import get as _get
 from quant_llm.agency.problems import HIDDEN, Location, looks_like_secret
-from quant_llm.agency.recipe_relations import quantised_relations, recipe_relations
+from quant_llm.agency.recipe_relations import own_name, quantised_relations, recipe_relations
+from quant_llm.names import pascal_case
 
 MAX_ENDPOINT_NAME = 63
 """Characters of a SageMaker endpoint name."""
@@ -34,6 +35,13 @@ ENGINES_WITH_REQUEST_METRICS = ("llama.cpp", "exllamav2")
 ROLLING_LEAST = 2
 """The fewest instances of which half, the most that a batch of SageMaker's rolling update takes, is one."""
 
+_EACH_ONCE = (
+    ("alarms", "notify"),
+    ("budget", "notify"),
+    ("network", "subnet_ids"),
+    ("network", "security_group_ids"),
+)
+
 _KEEP_AWAY = "no secret in the file: keep it in AWS Secrets Manager"
 
 
@@ -44,6 +52,7 @@ def relations(data: Any) -> Iterator[Relation]:
     yield from _boundary(data)
     yield from _budget(data)
     yield from _first_token(data)
+    yield from _repeated(data)
     if _get(data, dict, "hub") and data["hub"].get("in_network") is True and "network" not in data:
         yield Relation(("hub", "in_network"), "false, or a `network` to attach the function to")
     yield from recipe_relations(data)
@@ -132,13 +141,22 @@ def _first_token(data: Any) -> Iterator[Relation]:
         )
 
 
+def _repeated(data: Any) -> Iterator[Relation]:
+    for at in _EACH_ONCE:
+        items = _get(data, list, *at) or []
+        for index, item in enumerate(items):
+            first = items.index(item)
+            if first != index:
+                yield Relation((*at, index), f"each one once: {at[-1]}[{first}] is this one")
+
+
 def _model_name(data: Any, model: Any, at: Location, names: dict[str, int]) -> Iterator[Relation]:
     agency, name = _get(data, str, "agency"), _get(model, str, "name")
     if not name:
         return
-    first = names.setdefault(name, int(at[-1]))
+    first = names.setdefault(pascal_case(name), int(at[-1]))
     if first != at[-1]:
-        yield Relation((*at, "name"), f"a name of its own: models[{first}] has this one")
+        yield Relation((*at, "name"), own_name(name, f"models[{first}]", data["models"][first]["name"]))
     endpoint = f"{agency}-{name}"
     if agency and len(endpoint) > MAX_ENDPOINT_NAME:
         yield Relation(

@@ -189,3 +189,12 @@ def test_a_wrong_recipe_is_refused(tmp_path: Path, old: str, new: str, message: 
     with pytest.raises(AgencyFileError) as caught:
         load_agency(agency_file(tmp_path, FILE.replace(old, new, 1)))
     assert message in str(caught.value)
+
+
+def test_recipes_whose_names_only_hyphens_tell_apart_are_refused(tmp_path: Path) -> None:
+    recipe = FILE[FILE.index("  - name: own-q4") : FILE.index("models:")]
+    text = FILE.replace(recipe, recipe + recipe.replace("own-q4", "own-q-4"))
+    with pytest.raises(
+        AgencyFileError, match=r"quantise\[1\]\.name: .* in its hyphens .* another recipe, 'own-q4'"
+    ):
+        load_agency(agency_file(tmp_path, text))

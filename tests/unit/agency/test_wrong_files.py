@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quant_llm.agency import AgencyFileError, load_agency, read_agency
+from tests.unit.agency.conftest import GOOD
 
 TOKEN = "hf_" + "aB3dE6gH9j" * 3
 KEY_ID = "AKIA" + "IOSFODNN7EXAMPLE"
@@ -554,6 +555,30 @@ WRONG += [
         "11: alarms.notify: required field is missing",
         id="alarms that tell nobody",
     ),
+    pytest.param(
+        "models:\n",
+        "alarms: {notify: [ops@moh.example, ops@moh.example]}\nmodels:\n",
+        "11: alarms.notify[1]: got 'ops@moh.example', expected each one once: notify[0] is this one",
+        id="an address that is told twice",
+    ),
+    pytest.param(
+        "[subnet-0a1b2c3d, subnet-1a1b2c3d]",
+        "[subnet-0a1b2c3d, subnet-0a1b2c3d]",
+        "9: network.subnet_ids[1]: got 'subnet-0a1b2c3d', expected each one once: subnet_ids[0] is this one",
+        id="one subnet twice",
+    ),
+    pytest.param(
+        "      max: 2",
+        "      max: 9999999999",
+        "25: models[0].scaling.max: got 9999999999, expected 2147483647 or less",
+        id="more instances than AWS can count",
+    ),
+    pytest.param(
+        'tags: {cost-centre: "H-1"}',
+        "tags: {until: 2026-02-30}",
+        "5: tags.until: got what looks like YAML's type 'timestamp' and isn't, expected text in quotes",
+        id="a day that there is not",
+    ),
 ]
 
 
@@ -606,6 +631,7 @@ def test_a_first_token_is_asked_for_only_where_some_container_logs_it(
             f"a: *{TOKEN}\n",
             "agencies/moh.yaml:1: no valid YAML: found undefined alias 'a secret (not shown)'",
         ),
+        ("a: " + "[" * 3000, "agencies/moh.yaml: can't be read: it is nested too deeply"),
         (TOKEN, "agencies/moh.yaml:1: got a secret (not shown), expected a mapping with"),
     ],
 )
@@ -643,6 +669,23 @@ def test_one_run_tells_every_problem_in_order_of_line(change: Callable[[str, str
     change("      min: 1", "      min: 3")
     path = change(VARIABLE, "{MODEL: a}")
     assert [problem.line for problem in read_agency(path).problems] == [1, 6, 18, 19, 25, 28]
+
+
+def test_names_that_only_hyphens_tell_apart_are_refused(good: Path) -> None:
+    text = good.read_text().replace("name: chat", "name: qwen2-5-7b")
+    good.write_text(text + text[text.index("  - name") :].replace("name: qwen2-5-7b", "name: qwen25-7b"))
+    assert [str(problem) for problem in read_agency(good).problems] == [
+        "agencies/moh.yaml:29: models[1].name: got 'qwen25-7b', expected a name that is not only in its "
+        "hyphens another than that of models[0], 'qwen2-5-7b': the keys of the stack's outputs have none"
+    ]
+
+
+def test_an_agency_too_long_for_the_names_of_state_machines_is_refused(write: Callable[..., Path]) -> None:
+    long = "a" * 57
+    path = write(GOOD.replace("agency: moh", f"agency: {long}"), f"agencies/{long}.yaml")
+    assert [problem.message for problem in read_agency(path).problems] == [
+        f"got '{long}', expected at most 56 characters"
+    ]
 
 
 def test_a_boolean_for_a_number_is_told_as_nothing_else(change: Callable[[str, str], Path]) -> None:
