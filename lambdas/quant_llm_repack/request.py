@@ -85,7 +85,7 @@ class ArtifactRequest:
         if not self.files:
             raise RequestError(f"{self.repository}: an artifact needs at least one file")
         object.__setattr__(self, "files", tuple(sorted(self.files, key=lambda file: file.path)))
-        _check_clashes(file.path for file in self.files)
+        check_clashes(file.path for file in self.files)
         _check_commit(self.repository, self.commit)
         segments = self.key.removesuffix("/").split("/")
         if "" in segments or len(segments) < 2 or segments[-1].endswith("manifest.json"):
@@ -248,7 +248,8 @@ def _check_path(path: str) -> None:
     raise RequestError(f"file path {path!r} {problem}")
 
 
-def _check_clashes(paths: Iterable[str]) -> None:
+def check_clashes(paths: Iterable[str]) -> None:
+    """RequestError when a path is given twice, or is the directory of another."""
     seen: set[str] = set()
     directories: dict[str, str] = {}
     for path in paths:

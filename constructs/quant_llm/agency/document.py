@@ -163,7 +163,7 @@ class _Reader:
             except (YAMLError, ValueError):
                 pass  # a tag of its own, or one that the text doesn't fit: refused below
             if node.tag == self._resolver.resolve(ScalarNode, node.value, (True, False)):
-                kind = node.tag.removeprefix(_TAG)
+                kind = str(node.tag).removeprefix(_TAG)
                 return self._refuse(
                     location, f"what looks like YAML's type {kind!r} and isn't", "text in quotes"
                 )

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quant_llm.errors import QuantLlmError
 from quant_llm.json_file import read_json_file
+from quant_llm_repack.errors import RequestError
+from quant_llm_repack.request import SourceFile, check_clashes
 
 LOCK_VERSION: Final = 1
+_REMEDY = "`quantllm lock` writes the file, nobody else: run it again"
 
 VLLM_LORA_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
 """The ranks that vLLM makes room for; an adapter of a rank between takes the next."""
@@ -209,10 +214,36 @@ class AgencyLock(_Frozen):
 
     @classmethod
     def read(cls, path: Path) -> AgencyLock:
-        """Read a lock file; QuantLlmError when it is missing, no JSON, or not of this version's form."""
-        return read_json_file(
-            cls,
-            path,
-            remedy="`quantllm lock` writes the file, nobody else: run it again",
-            missing="no lock file",
-        )
+        """Read a lock file; QuantLlmError when it is missing, no JSON, or not of this version's form.
+
+        Files that no artifact can have, such as one twice after a merge, are refused as well.
+        """
+        lock = read_json_file(cls, path, remedy=_REMEDY, missing="no lock file")
+        for where, files, form in lock._artifacts():
+            if problem := _unfit_files(files, form):
+                raise QuantLlmError(f"{path}: {where}.files: {problem}; {_REMEDY}")
+        return lock
+
+    def _artifacts(self) -> Iterator[tuple[str, list[LockedFile], str]]:
+        """Each list of files that become an artifact, or a part of one, where it is, and their format."""
+        for name, model in self.models.items():
+            for adapter, its in model.adapters.items():
+                yield f"models.{name}.adapters.{adapter}", its.files, its.shape.format
+            yield f"models.{name}", model.artifact_files, model.shape.format
+        for name, recipe in self.quantise.items():
+            yield f"quantise.{name}.source", recipe.source.artifact_files, recipe.source.shape.format
+            if recipe.result is not None:
+                yield f"quantise.{name}.result", recipe.result.files, recipe.result.shape.format
+
+
+def _unfit_files(files: list[LockedFile], form: str) -> str | None:
+    """Why no artifact can have these files; None when one can."""
+    try:
+        for file in files:
+            SourceFile(path=file.path, size=file.size, sha256=file.sha256)
+        check_clashes(file.path for file in files)
+    except RequestError as error:
+        return str(error)
+    if form == "gguf" and not any(file.path.endswith(".gguf") for file in files):
+        return "none of them is a .gguf file"
+    return None

@@ -125,6 +125,33 @@ def test_a_lock_file_that_cannot_be_read_names_the_field(good: Path, text: str, 
     assert message.endswith("`quantllm lock` writes the file, nobody else: run it again")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            '"path": "some-Q4',
+            '"path": "../some-Q4',
+            "file path '../some-Q4_K_M.gguf' has a segment '.' or '..'",
+        ),
+        (
+            '"files": [\n        {',
+            f'"files": [\n        {{"path": "some-Q4_K_M.gguf", "size": 9, "sha256": "{"c" * 64}"}}, {{',
+            "file path 'some-Q4_K_M.gguf' is given twice",
+        ),
+        ('"size": 10', '"size": 0', "'some-Q4_K_M.gguf': sha256 of an empty file must be e3b0c442"),
+        ('Q4_K_M.gguf",', 'Q4_K_M.bin",', "none of them is a .gguf file"),
+    ],
+)
+def test_a_lock_whose_files_are_no_artifact_is_refused(good: Path, old: str, new: str, problem: str) -> None:
+    write_lock(good, chat=model_lock(locked_source(load_agency(good).models[0].source)))
+    text = lock_path(good).read_text()
+    assert old in text
+    lock_path(good).write_text(text.replace(old, new))
+    message = refusal(good)
+    assert message.startswith(f"agencies/moh.lock.json: models.chat.files: {problem}")
+    assert message.endswith("`quantllm lock` writes the file, nobody else: run it again")
+
+
 def test_a_lock_reads_back_as_it_was_and_is_written_sorted() -> None:
     source = LockedSource(hub="owner/name", revision="main", files=["*"])
     lock = AgencyLock(agency="moh", models={"b": model_lock(source), "a": model_lock(source)})
