@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -23,8 +25,8 @@ from quant_llm.errors import QuantLlmError
 from stacks.quant_llm_stack import QuantLlmStack
 
 
-def build(app: cdk.App) -> None:
-    """Add the stacks; raises one QuantLlmError that holds the problems of all files."""
+def build(app: cdk.App) -> list[AgencyConfig]:
+    """Add the stacks and return their agencies; one QuantLlmError holds the problems of all files."""
     directory = Path(app.node.try_get_context("agencies_directory") or Path(__file__).parent / "agencies")
     only = app.node.try_get_context("agency")
     files = [path for path in find_agency_files(directory) if only in (None, path.stem)]
@@ -48,6 +50,24 @@ def build(app: cdk.App) -> None:
     problems += [str(problem) for problem in check_together(agencies)]
     if problems:
         raise QuantLlmError("\n".join(problems))
+    return agencies
+
+
+def synthesise(app: cdk.App, agencies: Sequence[AgencyConfig]) -> None:
+    """Write the templates; QuantLlmError for a stack of more resources than CloudFormation takes."""
+    try:
+        app.synth()
+    except RuntimeError as error:
+        # Only the CDK knows how many there are: it adds some while it writes.
+        found = re.search(
+            r"resources in stack '(.+?)': (\d+) is greater than allowed maximum of (\d+)", str(error)
+        )
+        agency = next((one for one in agencies if found and one.stack_name == found[1]), None)
+        if found is None or agency is None:
+            raise
+        expected = f"at most {found[3]}, as many as CloudFormation takes: divide them among two agency files"
+        got = f"{len(agency.models)} models that are {found[2]} resources"
+        raise QuantLlmError(f"{agency.file}: models: got {got}, expected {expected}") from None
 
 
 def main() -> int:
@@ -55,11 +75,10 @@ def main() -> int:
     # The CDK's own check of templates takes 400 MiB and seconds to warn of what cfn-lint finds in the tests.
     app = cdk.App(builtin_cloud_formation_validation=False, stack_traces=False)
     try:
-        build(app)
+        synthesise(app, build(app))
     except QuantLlmError as error:
         print(error, file=sys.stderr)
         return 1
-    app.synth()
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -54,8 +55,6 @@ def offline(tmp_path: Path, home: Path) -> dict[str, str]:
 
 
 def synth(environment: dict[str, str], outdir: Path, **context: str) -> subprocess.CompletedProcess[str]:
-    import json
-
     flags = json.loads((ROOT / "cdk.json").read_text())["context"] | context
     return subprocess.run(
         [sys.executable, "app.py"],
@@ -133,6 +132,25 @@ def test_unknown_agency_is_refused(offline: dict[str, str], tmp_path: Path) -> N
     result = synth(offline, tmp_path / "out", agency="nobody")
     assert result.returncode == 1
     assert "nobody.yaml" in result.stderr
+
+
+def test_more_models_than_a_stack_can_have_are_refused_in_words(
+    offline: dict[str, str], tmp_path: Path, agencies: Path
+) -> None:
+    path = agencies / "default.yaml"
+    head, _, model = path.read_text().partition("models:\n")
+    names = [f"chat-{position}" for position in range(40)]
+    models = [model.replace("smollm2-135m", name, 1) for name in names]
+    path.write_text(f"{head}models:\n{''.join(models)}")
+    lock = agencies / "default.lock.json"
+    written = json.loads(lock.read_text())
+    (entry,) = written["models"].values()
+    lock.write_text(json.dumps({**written, "models": dict.fromkeys(names, entry)}))
+    result = synth(offline, tmp_path / "out", agencies_directory=str(agencies))
+    assert result.returncode == 1
+    assert "default.yaml: models: got 40 models that are " in result.stderr
+    assert "expected at most 500, as many as CloudFormation takes" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_one_agency_is_synthesised_alone(offline: dict[str, str], tmp_path: Path, agencies: Path) -> None:
