@@ -25,7 +25,9 @@ EXL2_BITS = 4
 EXL2_HEAD_BITS = 6  # the converter's default
 _SPREAD = 0.002
 """Of a weight. All matrices have the same codes, whose mean is not 0: with 0.02 the layers' outputs add up to
-more than FP16 holds (65,504) after 17 layers of the 7B shape, with this to 137 after all 32, and to 1,468 after the 48 of the 34B shape."""
+more than FP16 holds (65,504) after 17 layers of the 7B shape. With this it is 137 after all 32, and
+1,468 after the 48 of the 34B shape.
+"""
 
 _SEED = 1
 _GPTQ = {

@@ -8,6 +8,7 @@ with another prompt it writes `data: null`, which OpenAI's clients can't read.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from quant_llm_serving.routes import CHAT, COMPLETIONS, Call
@@ -66,10 +67,12 @@ class SeveralAnswers:
             return b"data: " + json.dumps(fields).encode() + _END + event
         if _USAGE not in event:
             return event
-        return self._without_usage(json.loads(event.removeprefix(b"data: ")))
-
-    def _without_usage(self, fields: dict[str, Any]) -> bytes:
+        fields = json.loads(event.removeprefix(b"data: "))
         usage = fields.pop("usage")
+        return event if usage is None else self._counted(fields, usage)
+
+    def _counted(self, fields: dict[str, Any], usage: Mapping[str, int]) -> bytes:
+        """The event of an answer's end, without its own usage; nothing if that was all."""
         self._read_tokens += usage["prompt_tokens"]
         self._generated_tokens += usage["completion_tokens"]
         fields.pop("timings", None)  # of the one answer as well

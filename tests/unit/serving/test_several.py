@@ -88,3 +88,8 @@ def test_prompts_of_their_own_add_up_and_nothing_is_null() -> None:
 )
 def test_what_asks_for_several_answers(route: str, fields: dict[str, Any], several: bool) -> None:
     assert has_several_answers(Call(route, fields)) is several
+
+
+def test_an_event_without_a_usage_of_its_own_passes_as_it_is() -> None:
+    said = event(choices=[choice(0, "a")], usage=None)
+    assert SeveralAnswers(chat(n=2)).feed(said) == said
