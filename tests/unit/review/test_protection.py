@@ -175,7 +175,7 @@ def test_what_is_new_without_a_protection_that_all_others_had_is_told_of(
 ) -> None:
     after = edited(BEFORE, {"New": resource(kind, "New", properties)})
     (said,) = summaries(BEFORE, after)
-    assert said.startswith("new, and ")
+    assert said.startswith("new, and unlike the others: ")
     assert summary in said
     assert summaries(after, after) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import re
@@ -53,6 +54,7 @@ def images(comparison: Comparison) -> Iterator[Change]:
     """Images that the stack builds, and those that a model names or goes over to."""
     for logical_id in comparison.kept(IMAGE):
         yield from _built(comparison, logical_id)
+    yield from _built_otherwise(comparison)
     for scope in _scopes_of(comparison, comparison.added(IMAGE)):
         _explain(comparison, scope, comparison.added())
     for scope in _scopes_of(comparison, comparison.removed(IMAGE)):
@@ -152,15 +154,43 @@ def _words(command: Any, *, unquoted: bool = True) -> list[str]:
         return [str(command)]
 
 
-def _without_arguments(source: Mapping[str, Any]) -> dict[str, Any]:
-    """A build's source without what the image's own change shows: its files, and the `--build-arg`s."""
-    kept = {name: value for name, value in source.items() if name != "Location"}
+def _built_otherwise(comparison: Comparison) -> Iterator[Change]:
+    """Builds with other commands, or of files from elsewhere: no tag and no file of the image shows that."""
+    for logical_id in comparison.kept(_PROJECT):
+        before, after = (_source(side, logical_id) for side in (comparison.before, comparison.after))
+        if _without_arguments(before) == _without_arguments(after):
+            continue
+        comparison.explain(logical_id, "Source")
+        yield comparison.change(
+            ChangeClass.IMAGE_CHANGED,
+            comparison.path(logical_id),
+            "the image is built in another way",
+            why=_WHY,
+            effect="From the next build on; an image that is there already is not built again.",
+            before=before,
+            after=after,
+        )
+
+
+def _source(side: StackSide, logical_id: str) -> dict[str, Any]:
+    """A build's source: its commands by phase, and where its files are but for their hash."""
+    source = dict(side.properties(logical_id).get("Source", {}))
+    source["Location"] = text_of(source.get("Location", ""), side)
     try:
-        kept["BuildSpec"] = spec = json.loads(source["BuildSpec"])
-        for phase in spec["phases"].values():
+        source["BuildSpec"] = json.loads(source["BuildSpec"])
+    except (TypeError, ValueError, KeyError):
+        return source
+    return source
+
+
+def _without_arguments(source: Mapping[str, Any]) -> dict[str, Any]:
+    """The source without the `--build-arg`s, which the image's own change shows."""
+    kept = copy.deepcopy(dict(source))
+    try:
+        for phase in kept["BuildSpec"]["phases"].values():
             phase["commands"] = [_without_options(one) for one in phase.get("commands", ())]
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return kept
+    except (TypeError, KeyError, AttributeError):
+        return dict(source)
     return kept
 
 
@@ -232,9 +262,7 @@ def _explain_names(comparison: Comparison, logical_id: str) -> None:
     if kind != _PROJECT:
         return
     sides = [side.properties(logical_id) for side in (comparison.before, comparison.after)]
-    sources = [_without_arguments(one.get("Source", {})) for one in sides]
-    if sources[0] == sources[1]:
-        comparison.explain(logical_id, "Source")
+    comparison.explain(logical_id, "Source")
     environments = [_without_tag(one.get("Environment", {})) for one in sides]
     if environments[0] == environments[1]:
         comparison.explain(logical_id, "Environment")

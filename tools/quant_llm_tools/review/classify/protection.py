@@ -73,7 +73,9 @@ def _weak_from_the_start(comparison: Comparison) -> Iterator[Change]:
             if rule.resource_type != kind or is_own or _is_of_its_models(rule, after):
                 continue
             if all(rule.is_weaker(_at(other, rule.path), new) for other in others):
-                yield _weakened(comparison, logical_id, f"new, and {rule.summary}", rule.why, None, new)
+                yield _weakened(
+                    comparison, logical_id, f"new, and unlike the others: {rule.summary}", rule.why, None, new
+                )
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:

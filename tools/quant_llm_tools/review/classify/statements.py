@@ -98,7 +98,7 @@ def _of_resource(side: StackSide, logical_id: str) -> Iterator[Atom]:
         yield Atom("*", "lambda:InvokeFunctionUrl", function, "", False, False, path)
     elif kind in _POLICY_OF_RESOURCE:
         name, about = _POLICY_OF_RESOURCE[kind]
-        subject = text_of({"Ref": logical_id} if about is None else properties.get(about), side)
+        subject = text_of(properties.get(about or "", {"Ref": logical_id}), side)
         yield from _of_document(side, properties.get(name), path, about=subject)
 
 
