@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,23 @@ def document(summary: str = "The weights change") -> bytes:
     change = Change(ChangeClass.WEIGHTS_CHANGED, ("QuantLlmStack",), "a/b", summary, "why", "effect")
     review = Review((change,))
     return json.dumps(to_document(review, judge(review.changes, (), (), datetime.date(2027, 1, 1)))).encode()
+
+
+def broken() -> bytes:
+    """An archive with a document that its decompressor can't read."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr(DOCUMENT, document())
+    start = 30 + len(DOCUMENT)  # the local header and the name
+    return buffer.getvalue()[:start] + b"\xff" * 16 + buffer.getvalue()[start + 16 :]
+
+
+def misplaced() -> bytes:
+    """An archive whose end says that its list begins later than it does, so that its file begins before 0."""
+    archive = bytearray(zipped(**{DOCUMENT: document()}))
+    at = archive.rindex(b"PK\x05\x06") + 16
+    archive[at : at + 4] = (int.from_bytes(archive[at : at + 4], "little") + 50).to_bytes(4, "little")
+    return bytes(archive)
 
 
 def pull(number: int, sha: str = SHA, repository: int = 99, base: str = "gov/endpoints") -> dict[str, Any]:
@@ -170,6 +189,8 @@ def test_two_pull_requests_of_one_commit_are_told_apart_by_github_or_not_at_all(
     "artifact",
     [
         b"no archive",
+        broken(),
+        misplaced(),
         zipped(other=b"{}"),
         zipped(**{DOCUMENT: b"<script>"}),
         zipped(**{DOCUMENT: b"[" * 100_000}),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
+import struct
 import zipfile
 import zlib
 from typing import Any, Final
@@ -23,12 +25,19 @@ MOST_BYTES: Final = 5_000_000
 """Of the archive, and of the document in it."""
 
 
+_UNREADABLE: Final = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(ArithmeticError, EOFError, KeyError, OSError, RuntimeError, ValueError),
+)
+"""What `zipfile` and its decompressors raise for bytes that somebody has made for the purpose."""
+
+
 def unpacked(archive: bytes) -> bytes:
     """The document in a zip archive; nothing is written to disk, and not more than MOST_BYTES is unpacked."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as files, files.open(DOCUMENT) as file:
             document = file.read(MOST_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise QuantLlmError(
             f"the artifact is no zip archive with {DOCUMENT} ({type(error).__name__})"
         ) from None
