@@ -206,11 +206,26 @@ def test_an_alarm_that_takes_updates_back_no_longer_is_told_of() -> None:
         return edited(BEFORE, {"Endpoint.Properties.DeploymentConfig": config})
 
     assert summaries(alarms("Errors"), alarms("Errors", "Latency")) == []
-    assert summaries(alarms("Errors", "Latency"), alarms("Errors")) == [
-        "Latency no longer takes a bad update back"
-    ]
-    assert summaries(alarms("Errors"), alarms("Other")) == ["Errors no longer takes a bad update back"]
+    gone = "a bad update is no longer taken back by"
+    assert summaries(alarms("Errors", "Latency"), alarms("Errors")) == [f"{gone} Latency"]
+    assert summaries(alarms("Errors"), alarms("Other")) == [f"{gone} Errors"]
     assert summaries(alarms("Errors"), alarms()) == ["no alarm takes a bad update back any more"]
+
+
+@pytest.mark.parametrize(("waits", "is_told"), [(600, True), (0, False)])
+def test_a_deployment_without_an_alarm_is_told_of_once_and_its_waits_not_passed_over(
+    waits: int, *, is_told: bool
+) -> None:
+    def deployment(seconds: int, *names: str) -> StackSide:
+        found = {
+            "BlueGreenUpdatePolicy": {"TerminationWaitInSeconds": seconds},
+            "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in names]},
+        }
+        return StackSide(edited(BEFORE, {"Endpoint.Properties.DeploymentConfig": found}))
+
+    comparison = Comparison(STACK, deployment(600, "a", "b"), deployment(waits, "a"), effects={})
+    assert len(list(protection(comparison))) == 1
+    assert comparison.is_explained("Endpoint", "DeploymentConfig") is is_told
 
 
 CAPTURE = {"InitialSamplingPercentage": 5, "DestinationS3Uri": "s3://ours", "KmsKeyId": "k"}

@@ -150,16 +150,29 @@ def _way_back(comparison: Comparison) -> Iterator[Change]:
         )
         gone = [one for one in before if one not in after]
         if gone:
+            if _without_alarms(comparison.before, logical_id) == _without_alarms(
+                comparison.after, logical_id
+            ):
+                comparison.explain(logical_id, _ROLLBACK[0])
             yield _weakened(
                 comparison,
                 logical_id,
-                f"{listed(gone)} no longer takes a bad update back"
+                f"a bad update is no longer taken back by {listed(map(_last, gone))}"
                 if after
                 else "no alarm takes a bad update back any more",
                 "An update that breaks the endpoint stays.",
-                before,
-                after or None,
+                list(map(_last, before)),
+                list(map(_last, after)) or None,
             )
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _without_alarms(side: StackSide, endpoint: str) -> dict[str, Any]:
+    deployment = side.properties(endpoint).get(_ROLLBACK[0], {})
+    return {name: value for name, value in deployment.items() if name != _ROLLBACK[1]}
 
 
 def _rollback_alarms(comparison: Comparison, side: StackSide, endpoint: str) -> list[str]:
