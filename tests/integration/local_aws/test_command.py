@@ -55,6 +55,7 @@ def test_it_runs_in_the_background_until_it_is_told_to_stop(directory: Path) -> 
     up = quantllm(directory, "up")
     assert up.returncode == 0, up.stderr
     assert "embedded AWS:  http://localhost:" in up.stdout
+    assert f'eval "$(quantllm local env --directory {directory})"' in up.stdout
     state = running(directory)
     assert state is not None
     assert urllib3.request("GET", f"{state.hub_url}/api/models/quantllm-test/tiny-gguf").status == 200
@@ -185,6 +186,22 @@ def test_a_port_that_is_taken_is_said_and_leaves_nothing(directory: Path) -> Non
     assert "the embedded AWS did not start" in up.stderr
     assert "in use" in up.stderr
     assert running(directory) is None
+
+
+def test_a_number_that_is_no_port_is_refused(directory: Path) -> None:
+    up = quantllm(directory, "up", "--port", "99999")
+    assert up.returncode == 2
+    assert "argument --port: got 99999, expected 0 to 65535" in up.stderr
+
+
+@pytest.mark.parametrize("action", ["up", "down"])
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, action: str) -> None:
+    (tmp_path / "file").touch()
+    result = quantllm(tmp_path / "file" / "local", action)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"{tmp_path}/file/local: can't be written: Not a directory; name another folder by --directory\n"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

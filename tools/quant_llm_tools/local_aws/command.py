@@ -32,7 +32,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     up = actions.add_parser("up", help="start both in the background, or say that they run")
     up.add_argument("--foreground", action="store_true", help="stay, and stop at Ctrl-C")
-    up.add_argument("--port", type=int, default=0, help="the embedded AWS's port (default: a free one)")
+    up.add_argument("--port", type=_port, default=0, help="the embedded AWS's port (default: a free one)")
     up.set_defaults(run=_up)
     down = actions.add_parser("down", help="stop both, and all that they started")
     down.set_defaults(run=_down)
@@ -49,6 +49,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             default=state.STATE_DIRECTORY,
             help="where the state, the log and the files of the embedded AWS are (default: in the checkout)",
         )
+
+
+def _port(text: str) -> int:
+    """A port's number; one that is none would be taken modulo 65,536 by the socket."""
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"got {port}, expected 0 to 65535")
+    return port
 
 
 def _up(arguments: argparse.Namespace) -> int:
@@ -71,7 +79,10 @@ def _up(arguments: argparse.Namespace) -> int:
     print(f"embedded AWS:  {found.endpoint_url}")
     print(f"hub stand-in:  {found.hub_url}")
     print(f"log:           {_log(directory)}")
-    print('point tools at them with: eval "$(quantllm local env)"')
+    named = (
+        "" if directory == state.STATE_DIRECTORY.resolve() else f" --directory {shlex.quote(str(directory))}"
+    )
+    print(f'point tools at them with: eval "$(quantllm local env{named})"')
     return 0
 
 
@@ -180,7 +191,13 @@ def _log(directory: Path) -> Path:
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     """One `up` or `down` at a time."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("w")
+    except OSError as error:
+        raise QuantLlmError(
+            f"{directory}: can't be written: {error.strerror}; name another folder by --directory"
+        ) from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
