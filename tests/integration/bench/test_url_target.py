@@ -126,7 +126,16 @@ def test_the_servers_model_is_found(engine: FakeEngine) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://host", "http://", "http://user:secret@host", "http://host/?key=secret", "http://host:x"]
+    "url",
+    [
+        "ftp://host",
+        "http://",
+        "http://user:secret@host",
+        "http://user:secret@[::1",
+        "http://user:secret@a\u2100b",
+        "http://host/?key=secret",
+        "http://host:x",
+    ],
 )
 def test_a_url_that_is_none_is_refused_and_a_secret_in_it_not_repeated(url: str) -> None:
     with pytest.raises(QuantLlmError, match="expected http") as error:

@@ -28,8 +28,11 @@ class ServerUrl:
     """
 
     def __init__(self, text: str) -> None:
-        parts = urlsplit(text)
         expected = "expected http(s)://host[:port][/v1]"
+        try:
+            parts = urlsplit(text)
+        except ValueError:  # as for `http://[::1`; the error may repeat a password
+            raise QuantLlmError(f"got a URL that can't be read, {expected}") from None
         if parts.scheme not in _PORTS or not parts.hostname:
             raise QuantLlmError(f"got the URL {_without_secrets(parts)!r}, {expected}")
         if parts.username or parts.password or parts.query:
