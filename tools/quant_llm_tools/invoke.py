@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
 Json = dict[str, Any]
+
+_WITH_PROMPT = ("system", "adapter", "max_tokens", "temperature")
 
 # Public reports have the first instance answer after five to ten minutes.
 _TIMEOUT = 1200
@@ -61,9 +64,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _not_negative(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
     if not 0 <= value < float("inf"):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of 0 or more")
     return value
 
 
@@ -94,6 +100,10 @@ def run(arguments: argparse.Namespace) -> int:
 def request_body(arguments: argparse.Namespace) -> Json:
     """The request: the file's, or a chat of the system message and the prompt."""
     if arguments.body is not None:
+        for name in _WITH_PROMPT:
+            if getattr(arguments, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise QuantLlmError(f"{option} goes with PROMPT, not with --body, which says all by itself")
         body = _read_body(arguments.body)
     else:
         system = [] if arguments.system is None else [{"role": "system", "content": arguments.system}]
@@ -174,23 +184,36 @@ def events(answer: Json) -> Iterator[Json]:
 def server_sent_events(parts: Iterable[bytes]) -> Iterator[Json]:
     """The JSON events in a stream whose parts begin and end anywhere: `data: {…}`, or one a line, as of LMI.
 
+    An endpoint that can't stream what it is asked, as embeddings, answers with one object and no line end.
+    Raises QuantLlmError for what is no JSON.
+
     >>> list(server_sent_events([b'data: {"a"', b': 1}\\n\\nda', b'ta: [DONE]\\n\\n']))
     [{'a': 1}]
     """
     rest = b""
-    for part in parts:
+    for part in itertools.chain(parts, [b"\n"]):
         *lines, rest = (rest + part).split(b"\n")
         for line in lines:
             data = line.removeprefix(b"data:").strip()
             if line.startswith((b"data:", b"{")) and data != b"[DONE]":
-                yield json.loads(data)
+                try:
+                    event = json.loads(data)
+                except ValueError as error:
+                    raise QuantLlmError(f"the stream has an event that is no JSON: {data[:80]!r}") from error
+                if isinstance(event, dict):  # llama.cpp has a null before the answer to another prompt
+                    yield event
 
 
 def text_of(response: Json) -> str:
-    """The text in a response or an event: chat, completion, or llama.cpp's own form; "" if it has none."""
+    """The text in a response or an event: chat, completion, or llama.cpp's own form; "" if it has none.
+
+    Of several answers it is the first one's.
+    """
     choices = response.get("choices")
     if not choices:
         return str(response.get("content") or "")
+    if choices[0].get("index"):
+        return ""
     message = choices[0].get("delta") or choices[0].get("message") or {}
     return str(message.get("content") or choices[0].get("text") or "")
 
@@ -201,12 +224,17 @@ def _print_whole(response: Json, *, as_json: bool) -> None:
 
 
 def _print_stream(stream: Iterable[Json], *, as_json: bool) -> None:
+    silent = True
     for event in stream:
         if "error" in event:
             raise QuantLlmError(f"the stream ended with an error: {json.dumps(event['error'])}")
         if as_json:
             print(json.dumps(event), flush=True)
         else:
-            print(text_of(event), end="", flush=True)
+            text = text_of(event)
+            silent = silent and not text
+            print(text, end="", flush=True)
     if not as_json:
         print()
+        if silent:
+            print("the stream had no text, --json shows its events", file=sys.stderr)

@@ -144,4 +144,4 @@ def test_command_that_may_not_wait_tells_the_endpoints_error(capsys: pytest.Capt
 def test_timeout_that_is_no_time_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["invoke", "moh-chat", "?", "--timeout", value])
-    assert "--timeout" in capsys.readouterr().err
+    assert f"--timeout: got '{value}', expected a number of 0 or more" in capsys.readouterr().err

@@ -151,6 +151,41 @@ def test_stream_that_breaks_off_is_an_error_after_its_text(
     assert "ModelStreamError: gone" in output.err
 
 
+def test_a_stream_without_text_says_so(runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]) -> None:
+    """Embeddings can't be streamed: one object comes, with no line end."""
+    runtime.parts = [b'{"data": [{"embedding"', b": [0.1]}]}"]
+    assert main(["invoke", "moh-chat", "?", "--stream"]) == 0
+    assert "--json" in capsys.readouterr().err
+    assert main(["invoke", "moh-chat", "?", "--stream", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"data": [{"embedding": [0.1]}]}
+
+
+def test_of_several_answers_the_first_is_printed(
+    runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choices = [{"index": index, "text": text} for index, text in ((0, "a"), (1, "x"), (0, "b"), (1, "y"))]
+    events = [json.dumps({"choices": [choice]}) for choice in choices]
+    runtime.parts = ["".join(f"data: {event}\n\n" for event in ["null", *events]).encode()]
+    assert main(["invoke", "moh-chat", "?", "--stream"]) == 0
+    assert capsys.readouterr().out == "ab\n"
+
+
+def test_event_that_is_no_json_is_an_error(runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]) -> None:
+    runtime.parts = [b'{\n  "data": []\n}\n']
+    assert main(["invoke", "moh-chat", "?", "--stream"]) == 1
+    assert "no JSON" in capsys.readouterr().err
+
+
+def test_options_of_a_prompt_are_not_lost_beside_a_body(
+    runtime: FakeRuntime, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = tmp_path / "body.json"
+    body.write_text('{"prompt": "x"}')
+    assert main(["invoke", "moh-chat", "--body", str(body), "--max-tokens", "5"]) == 1
+    assert capsys.readouterr().err.startswith("--max-tokens goes with PROMPT")
+    assert runtime.bodies == []
+
+
 def test_error_event_of_the_engine_ends_the_stream(
     runtime: FakeRuntime, capsys: pytest.CaptureFixture[str]
 ) -> None:
