@@ -11,7 +11,7 @@ import pytest
 
 from quant_llm_tools.review.compare import compare
 from quant_llm_tools.review.model import Change, ChangeClass
-from quant_llm_tools.review.sides import Side
+from quant_llm_tools.review.sides import Environment, Side
 from tests.unit.review.templates import (
     STACK,
     changes,
@@ -219,3 +219,27 @@ def test_the_most_severe_comes_first() -> None:
     severities = [one.change_class.severity for one in changes(BEFORE, after)]
     assert severities == sorted(severities)
     assert len(severities) >= 3
+
+
+ARTIFACT = resource(
+    "Custom::ModelArtifact",
+    "chat/Artifact/Resource/Default",
+    {
+        "Repository": "owner/chat-GGUF",
+        "Commit": "c" * 40,
+        "Files": [{"Path": "a", "Origin": {"Path": "b", "Repository": "other/adapter", "Commit": "d" * 40}}],
+    },
+)
+SOURCES = f"owner/chat-GGUF at {'c' * 40}, b of other/adapter at {'d' * 40}"
+
+
+def test_what_is_new_says_which_weights_and_a_stack_where_it_is() -> None:
+    whole = edited(BEFORE, {"Artifact": ARTIFACT})
+    environment = Environment("123456789012", "eu-west-1")
+    after = Side(name="head", templates={STACK: whole}, environments={STACK: environment})
+    (stack,) = compare(Side(name="base"), after)
+    assert stack.after["weights"] == [SOURCES]
+    assert (stack.after["account"], stack.after["region"]) == environment
+    kept = {one: whole["Resources"][one] for one in ("Key", "Bucket")}
+    added = [one for one in changes({"Resources": kept}, whole) if one.change_class == "endpoint-added"]
+    assert [one.after for one in added] == [{"endpoint": "moh-chat", "weights": [SOURCES]}]

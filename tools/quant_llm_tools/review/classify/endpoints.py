@@ -15,6 +15,7 @@ from quant_llm_tools.review.classify.comparison import (
 )
 from quant_llm_tools.review.classify.deployments import Rollout, rollout
 from quant_llm_tools.review.classify.flat import differences, leaves
+from quant_llm_tools.review.classify.weights import ARTIFACT, sources_of
 from quant_llm_tools.review.classify.words import listed
 from quant_llm_tools.review.model import Change, ChangeClass
 from quant_llm_tools.review.sides import Environment
@@ -94,7 +95,14 @@ def added(comparison: Comparison) -> Iterator[Change]:
             f"a new endpoint on {listed(types)}" if types else "a new endpoint",
             why="It costs money from the deploy on, and has a role of its own.",
             effect="The weights are brought into the bucket first, then the endpoint starts.",
-            after=comparison.after.properties(logical_id).get("EndpointName"),
+            after={
+                "endpoint": comparison.after.properties(logical_id).get("EndpointName"),
+                "weights": [
+                    sources_of(comparison.after, one)
+                    for one in comparison.added(ARTIFACT)
+                    if comparison.model_of(one) == model
+                ],
+            },
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from quant_llm_tools.review.classify.comparison import ENDPOINT_CONFIG, StackSide
 from quant_llm_tools.review.classify.endpoints import WHOLE_STACK
+from quant_llm_tools.review.classify.weights import ARTIFACT, sources_of
 from quant_llm_tools.review.classify.words import count, listed
 from quant_llm_tools.review.model import Change, ChangeClass
 
@@ -53,9 +54,13 @@ def _types(side: StackSide) -> list[str]:
 
 
 def _summary(side: StackSide) -> Mapping[str, object]:
+    endpoints = [
+        str(side.properties(one).get("EndpointName", model)) for model, one in side.endpoints.items()
+    ]
+    place = {} if side.environment is None else side.environment._asdict()
     return {
-        "endpoints": sorted(
-            str(side.properties(one).get("EndpointName", model)) for model, one in side.endpoints.items()
-        ),
+        **place,
+        "endpoints": sorted(endpoints),
+        "weights": [sources_of(side, one) for one in side.of_type(ARTIFACT)],
         "resources": len(side.resources),
     }

@@ -51,6 +51,13 @@ def weights(comparison: Comparison) -> Iterator[Change]:
         )
 
 
+def sources_of(side: StackSide, logical_id: str) -> str:
+    """Where an artifact's files come from: `owner/name at <commit>`, and the repositories of its adapters."""
+    properties = side.properties(logical_id)
+    others = [_origin(file) for file in properties.get("Files", ()) if "Origin" in file]
+    return ", ".join([f"{properties.get('Repository')} at {properties.get('Commit')}", *others])
+
+
 def _weights(side: StackSide, logical_id: str, model: str) -> dict[str, Any]:
     """Repository, commit and files as the template has them; the shape, where there is a lock."""
     properties = side.properties(logical_id)
