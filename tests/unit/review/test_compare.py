@@ -243,3 +243,20 @@ def test_what_is_new_says_which_weights_and_a_stack_where_it_is() -> None:
     kept = {one: whole["Resources"][one] for one in ("Key", "Bucket")}
     added = [one for one in changes({"Resources": kept}, whole) if one.change_class == "endpoint-added"]
     assert [one.after for one in added] == [{"endpoint": "moh-chat", "weights": [SOURCES]}]
+
+
+def test_a_new_stack_that_trusts_another_account_or_is_protected_less_than_the_others_is_told_of() -> None:
+    base = edited(BEFORE, {"Model.Properties.EnableNetworkIsolation": True})
+    trust = policy(action="sts:AssumeRole", principal={"AWS": "arn:aws:iam::999999999999:root"})
+    edits = {"Role.Properties.AssumeRolePolicyDocument": trust, "Key.Properties.EnableKeyRotation": False}
+    after = {STACK: base, "QuantLlmStack-new": edited(BEFORE, edits), "QuantLlmStack-same": base}
+    environment = Environment("123456789012", "eu-west-1")
+    head = Side(name="head", templates=after, environments=dict.fromkeys(after, environment))
+    found = compare(Side(name="base", templates={STACK: base}, environments={STACK: environment}), head)
+    told = [one for one in found if one.change_class != "stack-added"]
+    assert {one.stacks for one in told} == {("QuantLlmStack-new",)}
+    assert sorted(one.summary for one in told) == [
+        "new, and unlike the others: the container is no longer isolated from the network",
+        "new, and unlike the others: the key is no longer rotated",
+        "the account 999999999999 may assume the role <model>/Endpoint/Role",
+    ]

@@ -72,6 +72,7 @@ def compare(base: Side, head: Side) -> tuple[Change, ...]:
         if stack not in before:
             found.append(stacks.stack_added(stack, side))
             found += permissions.sweeping(stack, side)
+            found += protection.unlike_the_others(stack, side, before.values())
     found += [stacks.stack_removed(stack, side) for stack, side in before.items() if stack not in after]
     impacts = effects({stack: (before[stack].template, after[stack].template) for stack in both})
     for stack in both:

@@ -19,6 +19,7 @@ _TLS: Final = ("aws:SecureTransport", "s3:TlsVersion")
 _BOUNDARY: Final = "PermissionsBoundary"
 _ROLE: Final = "AWS::IAM::Role"
 _REFERENCE: Final = re.compile(r"\$\{([^}]+)\}")
+_ACCOUNT: Final = re.compile(r"\b\d{12}\b")
 _POLICY_PROPERTIES: Final = (
     "PolicyDocument",
     "KeyPolicy",
@@ -60,7 +61,7 @@ def permissions(comparison: Comparison, likes: Likes) -> Iterator[Change]:
 
 
 def sweeping(stack: str, side: StackSide) -> Iterator[Change]:
-    """Of a stack that is new as a whole, the permissions without bounds."""
+    """Of a stack that is new as a whole, the permissions without bounds, and those of other accounts."""
     for held in atoms(side).values():
         for principal, resource, condition, actions in _grouped(
             atom
@@ -70,6 +71,7 @@ def sweeping(stack: str, side: StackSide) -> Iterator[Change]:
                 (atom.principal == "*" and not atom.condition)
                 or (atom.is_identity and (atom.action == "*" or atom.action.endswith(":*")))
                 or atom.action.startswith("everything")
+                or (not atom.is_identity and _is_of_another_account(atom.principal, side))
             )
         ):
             yield Change(
@@ -82,6 +84,11 @@ def sweeping(stack: str, side: StackSide) -> Iterator[Change]:
                 None,
                 _facts(principal, actions, resource, condition),
             )
+
+
+def _is_of_another_account(principal: str, side: StackSide) -> bool:
+    found = _ACCOUNT.search(principal)
+    return bool(found and side.environment and found[0] != side.environment.account)
 
 
 def _broadened(comparison: Comparison, new: list[Atom], before: list[Atom]) -> Iterator[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from quant_llm.catalogue import load_catalogue
@@ -27,6 +27,7 @@ from quant_llm_tools.review.classify.stateful import STATEFUL
 from quant_llm_tools.review.classify.words import listed, text_of
 from quant_llm_tools.review.model import Change, ChangeClass
 
+_IN_FORCE: Final = "In force from the deploy on."
 _OPTIONAL: Final = ("AsyncInferenceConfig", "DataCaptureConfig", "VpcConfig")
 _ROLLBACK: Final = ("DeploymentConfig", "AutoRollbackConfiguration")
 
@@ -63,19 +64,44 @@ def _is_of_its_models(rule: Rule, after: Mapping[str, Any]) -> bool:
 def _weak_from_the_start(comparison: Comparison) -> Iterator[Change]:
     """What is new without a protection that all others of its type had, as by another id in its place."""
     for logical_id in comparison.added():
-        kind = comparison.after.resources[logical_id]["Type"]
-        others = [comparison.before.properties(one) for one in comparison.before.of_type(kind)]
-        after = comparison.after.properties(logical_id)
-        for rule in RULES if others else ():
-            new = _at(after, rule.path)
-            # Its own key or group is another than theirs, as it should be.
-            is_own = new is not None and rule.is_weaker in (differs, becomes_another)
-            if rule.resource_type != kind or is_own or _is_of_its_models(rule, after):
-                continue
-            if all(rule.is_weaker(_at(other, rule.path), new) for other in others):
-                yield _weakened(
-                    comparison, logical_id, f"new, and unlike the others: {rule.summary}", rule.why, None, new
+        for rule, new in _unlike(comparison.after, logical_id, [comparison.before]):
+            yield _weakened(comparison, logical_id, _new(rule), rule.why, None, new)
+
+
+def unlike_the_others(stack: str, side: StackSide, others: Collection[StackSide]) -> Iterator[Change]:
+    """Of a stack that is new as a whole, what lacks a protection that all other stacks' like it have."""
+    for logical_id in side.resources:
+        for rule, new in _unlike(side, logical_id, others):
+            if rule.path[0] != "VpcConfig":  # an agency may have none
+                yield Change(
+                    ChangeClass.PROTECTION_WEAKENED,
+                    (stack,),
+                    side.paths[logical_id],
+                    _new(rule),
+                    rule.why,
+                    _IN_FORCE,
+                    None,
+                    text_of(new, side) if isinstance(new, Mapping | list) else new,
                 )
+
+
+def _new(rule: Rule) -> str:
+    return f"new, and unlike the others: {rule.summary}"
+
+
+def _unlike(side: StackSide, logical_id: str, others: Iterable[StackSide]) -> Iterator[tuple[Rule, Any]]:
+    """The rules that a resource breaks beside each of its type in the others, and its value."""
+    kind, after = side.resources[logical_id]["Type"], side.properties(logical_id)
+    rules = [rule for rule in RULES if rule.resource_type == kind]
+    alike = [other.properties(one) for other in others for one in other.of_type(kind)] if rules else []
+    for rule in rules if alike else ():
+        new = _at(after, rule.path)
+        # Its own key or group is another than theirs, as it should be.
+        is_own = new is not None and rule.is_weaker in (differs, becomes_another)
+        if is_own or _is_of_its_models(rule, after):
+            continue
+        if all(rule.is_weaker(_at(other, rule.path), new) for other in alike):
+            yield rule, new
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:
@@ -92,7 +118,7 @@ def _weakened(
         comparison.path(logical_id),
         summary,
         why=why,
-        effect="In force from the deploy on.",
+        effect=_IN_FORCE,
         before=_value(before, comparison, is_before=True),
         after=_value(after, comparison, is_before=False),
     )
