@@ -58,6 +58,25 @@ def test_an_endpoint_that_nothing_was_told_of_does_not() -> None:
     assert not follows(variables(ENDPOINTS=SMALL), after, told="code")
 
 
+@pytest.mark.parametrize("after", [{"moh-code": {"type": "small"}}, {**SMALL, "moh-chat": {"type": "large"}}])
+def test_an_endpoint_that_stays_and_leaves_a_list_is_told_of(after: dict[str, Any]) -> None:
+    endpoint = resource("AWS::SageMaker::Endpoint", "chat/Endpoint/Resource", {"EndpointName": "moh-chat"})
+    before, changed = (
+        StackSide(
+            {
+                "Resources": {
+                    "Chat": endpoint,
+                    "F": resource("AWS::Lambda::Function", "F", {"Environment": variables(ENDPOINTS=listed)}),
+                }
+            }
+        )
+        for listed in (SMALL, after)
+    )
+    comparison = Comparison(STACK, before, changed, effects={})
+    comparison.tell_of("chat")
+    assert follows_from_told(comparison, "F", "Environment") is ("moh-chat" in after)
+
+
 def test_a_name_in_a_list_follows() -> None:
     before, after = (
         {"detail": {"EndpointName": names}} for names in (["moh-chat", "moh-code"], ["moh-code"])

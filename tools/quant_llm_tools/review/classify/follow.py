@@ -32,7 +32,19 @@ def follows_from_told(comparison: Comparison, logical_id: str, name: str) -> boo
     old, new = set(_entries(before, comparison.before)), set(_entries(after, comparison.after))
     if {entry[:_PLACE] for entry in old} != {entry[:_PLACE] for entry in new}:
         return False  # not an entry more in a list that was there, but another list
+    if comparison.told & _still_there(comparison) & _parts(old) - _parts(new):
+        return False  # an endpoint that stays is in the list no more
     return bool(old ^ new) and all(comparison.told & set(entry) for entry in old ^ new)
+
+
+def _still_there(comparison: Comparison) -> set[str]:
+    """The names of the endpoints of both sides."""
+    models = comparison.before.endpoints.keys() & comparison.after.endpoints.keys()
+    return {f"{comparison.agency}-{model}" for model in models}
+
+
+def _parts(entries: set[tuple[str, ...]]) -> set[str]:
+    return {part for entry in entries for part in entry}
 
 
 def _is_handle(value: Any, side: StackSide) -> bool:
