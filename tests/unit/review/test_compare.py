@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -260,3 +262,27 @@ def test_a_new_stack_that_trusts_another_account_or_is_protected_less_than_the_o
         "new, and unlike the others: the key is no longer rotated",
         "the account 999999999999 may assume the role <model>/Endpoint/Role",
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"app": "python app.py", "context": {"a": 2}}, []),
+        ({"app": "python other.py"}, [("protection-weakened", "app")]),
+        ({"app": "python app.py", "build": "make"}, [("protection-weakened", "build")]),
+        ({"app": "python app.py", "output": "x"}, [("operations-changed", "output")]),
+    ],
+)
+def test_another_command_of_the_cdk_cli_is_told_of_though_no_template_has_it(
+    tmp_path: Path, settings: Mapping[str, Any], told: list[tuple[str, str]]
+) -> None:
+    def checkout(name: str, content: Mapping[str, Any]) -> Side:
+        directory = tmp_path / name
+        directory.mkdir()
+        (directory / "cdk.json").write_text(json.dumps(content))
+        return dataclasses.replace(side(BEFORE), directory=directory)
+
+    base = checkout("base", {"app": "python app.py", "context": {"a": 1}})
+    found = compare(base, checkout("head", settings))
+    assert [(one.change_class.value, one.resource) for one in found] == told
+    assert compare(side(BEFORE), checkout("live", settings)) == ()

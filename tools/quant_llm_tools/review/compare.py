@@ -21,6 +21,7 @@ from quant_llm_tools.review.classify import (
     scaling,
     stacks,
     stateful,
+    toolkit,
     weights,
 )
 from quant_llm_tools.review.classify.comparison import Comparison, StackSide, agency_of
@@ -67,7 +68,7 @@ def compare(base: Side, head: Side) -> tuple[Change, ...]:
     }
     both = [stack for stack in after if stack in before]
     likes = Likes(before.items())
-    found: list[Change] = []
+    found: list[Change] = list(toolkit.toolkit(base.directory, head.directory))
     for stack, side in after.items():
         if stack not in before:
             found.append(stacks.stack_added(stack, side))
