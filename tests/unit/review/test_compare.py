@@ -286,3 +286,13 @@ def test_another_command_of_the_cdk_cli_is_told_of_though_no_template_has_it(
     found = compare(base, checkout("head", settings))
     assert [(one.change_class.value, one.resource) for one in found] == told
     assert compare(side(BEFORE), checkout("live", settings)) == ()
+
+
+def test_a_nested_stack_is_told_of_since_nothing_reads_its_template() -> None:
+    nested = edited(BEFORE, {"N": resource("AWS::CloudFormation::Stack", "N", {"TemplateURL": "a"})})
+    other = edited(nested, {"N.Properties.TemplateURL": "b"})
+    for before, after in ((BEFORE, nested), (nested, other)):
+        (change,) = changes(before, after)
+        assert (change.change_class.value, change.resource) == ("permissions-broadened", "N")
+    assert changes(nested, nested) == ()
+    assert classes(compare(Side(name="base"), side(nested))) == {"stack-added", "permissions-broadened"}

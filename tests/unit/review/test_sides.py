@@ -236,3 +236,27 @@ def test_a_synth_that_hangs_is_ended(repository: Path, monkeypatch: pytest.Monke
     with pytest.raises(QuantLlmError, match="hasn't ended"), synthesised(repository, "HEAD"):
         pass
     assert time.monotonic() - began < 30
+
+
+def test_the_stacks_of_a_stage_are_read_as_well(repository: Path) -> None:
+    stage = """
+    import os
+    from pathlib import Path
+    folder = Path(os.environ["CDK_OUTDIR"], "assembly-Stage")
+    folder.mkdir()
+    (folder / "Inner.template.json").write_text('{"Inner": 1}')
+    (folder / "manifest.json").write_text('''{"artifacts": {"StageInner": {
+        "type": "aws:cloudformation:stack", "environment": "aws://123456789012/us-east-1",
+        "properties": {"templateFile": "Inner.template.json", "stackName": "Stage-Inner"}}}}''')
+    told = "stage"
+    """
+    write_app(repository, stage)
+    manifest = '"environment": "aws://123456789012/us-east-1",\n    "properties": properties\n}}}'
+    app = (repository / "app.py").read_text()
+    assert manifest in app
+    nested = '}, "Stage": {"type": "cdk:cloud-assembly", "properties": {"directoryName": "assembly-Stage"}}}}'
+    (repository / "app.py").write_text(app.replace(manifest, manifest.removesuffix("}}}") + nested))
+    with synthesised(repository, "HEAD") as (_, head):
+        assert head.refusal is None, head.refusal
+        assert head.templates["Stage-Inner"] == {"Inner": 1}
+        assert head.environments["Stage-Inner"].region == "us-east-1"

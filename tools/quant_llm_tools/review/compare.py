@@ -10,6 +10,7 @@ from typing import Final
 
 from quant_llm_tools.review.classify import (
     code,
+    elsewhere,
     endpoints,
     images,
     instances,
@@ -37,6 +38,7 @@ _CLASSES: Final[tuple[Callable[[Comparison], Iterator[Change]], ...]] = (
     stateful.stateful,
     protection.protection,
     roles.roles,
+    elsewhere.elsewhere,
     weights.weights,
     images.images,
     instances.instances,
@@ -73,6 +75,7 @@ def compare(base: Side, head: Side) -> tuple[Change, ...]:
         if stack not in before:
             found.append(stacks.stack_added(stack, side))
             found += permissions.sweeping(stack, side)
+            found += elsewhere.all_elsewhere(stack, side)
             found += protection.unlike_the_others(stack, side, before.values())
     found += [stacks.stack_removed(stack, side) for stack, side in before.items() if stack not in after]
     impacts = effects({stack: (before[stack].template, after[stack].template) for stack in both})

@@ -32,6 +32,7 @@ _ENVIRONMENT_PREFIX = "JSII_"
 _PATHS_IN_TEMPLATES = "aws:cdk:enable-path-metadata"
 _VALIDATION_REFUSES = "@aws-cdk/core:validateAgainstDefaultRules"
 _STACK = "aws:cloudformation:stack"
+_ASSEMBLY = "cdk:cloud-assembly"
 
 
 class Environment(NamedTuple):
@@ -171,15 +172,23 @@ def _side(name: str, directory: Path, output: Path, code: int) -> Side:
         return Side(name=name, directory=directory, assembly=output, refusal=refusal)
     templates: dict[str, Any] = {}
     environments: dict[str, Environment] = {}
-    for artifact_id, artifact in _json(output / "manifest.json")["artifacts"].items():
-        if artifact["type"] == _STACK:
-            stack = artifact["properties"].get("stackName", artifact_id)
-            templates[stack] = _json(output / artifact["properties"]["templateFile"])
-            account, _, region = artifact["environment"].removeprefix("aws://").partition("/")
-            environments[stack] = Environment(account, region)
+    for folder, artifact_id, artifact in _stacks(output):
+        stack = artifact["properties"].get("stackName", artifact_id)
+        templates[stack] = _json(folder / artifact["properties"]["templateFile"])
+        account, _, region = artifact["environment"].removeprefix("aws://").partition("/")
+        environments[stack] = Environment(account, region)
     return Side(
         name=name, templates=templates, environments=environments, directory=directory, assembly=output
     )
+
+
+def _stacks(assembly: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
+    """The stacks of an assembly and of those within it, which are an app's stages: folder, id, artifact."""
+    for artifact_id, artifact in _json(assembly / "manifest.json").get("artifacts", {}).items():
+        if artifact["type"] == _STACK:
+            yield assembly, artifact_id, artifact
+        elif artifact["type"] == _ASSEMBLY:
+            yield from _stacks(assembly / artifact["properties"]["directoryName"])
 
 
 def _json(path: Path) -> dict[str, Any]:
