@@ -41,7 +41,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     what.add_argument("--body", metavar="FILE", help="a JSON request body, or - to read it from stdin")
     parser.add_argument("--system", metavar="TEXT", help="the system message, with PROMPT")
     parser.add_argument("--adapter", metavar="NAME", help="the model's adapter that answers, with PROMPT")
-    parser.add_argument("--max-tokens", metavar="N", type=int, help="at most this many tokens, with PROMPT")
+    parser.add_argument(
+        "--max-tokens", metavar="N", type=_whole, help="at most this many tokens, with PROMPT"
+    )
     parser.add_argument(
         "--temperature",
         metavar="T",
@@ -61,6 +63,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--json", action="store_true", help="print the whole response, or each event, as JSON"
     )
     parser.set_defaults(run=run)
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        # llama.cpp takes -1 for no limit at all.
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number of 1 or more")
+    return int(text)
 
 
 def _not_negative(text: str) -> float:

@@ -191,7 +191,7 @@ def test_a_port_that_is_taken_is_said_and_leaves_nothing(directory: Path) -> Non
 def test_a_number_that_is_no_port_is_refused(directory: Path) -> None:
     up = quantllm(directory, "up", "--port", "99999")
     assert up.returncode == 2
-    assert "argument --port: got 99999, expected 0 to 65535" in up.stderr
+    assert "argument --port: got '99999', expected 0 to 65535" in up.stderr
 
 
 @pytest.mark.parametrize("action", ["up", "down"])

@@ -144,4 +144,14 @@ def test_command_that_may_not_wait_tells_the_endpoints_error(capsys: pytest.Capt
 def test_timeout_that_is_no_time_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["invoke", "moh-chat", "?", "--timeout", value])
-    assert f"--timeout: got '{value}', expected a number of 0 or more" in capsys.readouterr().err
+    assert f"argument --timeout: got '{value}', expected a number of 0 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "many"])
+def test_a_limit_that_is_no_number_of_tokens_is_refused(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["invoke", "moh-chat", "?", "--max-tokens", value])
+    message = f"argument --max-tokens: got '{value}', expected a whole number of 1 or more"
+    assert message in capsys.readouterr().err

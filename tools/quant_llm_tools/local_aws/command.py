@@ -53,10 +53,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _port(text: str) -> int:
     """A port's number; one that is none would be taken modulo 65,536 by the socket."""
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"got {port}, expected 0 to 65535")
-    return port
+    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected 0 to 65535")
+    return int(text)
 
 
 def _up(arguments: argparse.Namespace) -> int:
