@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from quant_llm.agency.config import AgencyConfig, ModelConfig, QuantiseConfig, SourceConfig
@@ -45,7 +46,7 @@ def locked(agency: AgencyConfig, path: Path) -> dict[str, ModelLock]:
     model is not in it or has changed its source since.
     """
     file = lock_path(path)
-    remedy = f"run `quantllm lock {display_name(path)}` and commit the lock"
+    remedy = f"run `quantllm lock {shlex.quote(display_name(path))}` and commit the lock"
     if not file.exists():
         raise AgencyFileError([agency.problem(("models",), f"there is no {display_name(file)}: {remedy}")])
     lock = AgencyLock.read(file)
@@ -114,7 +115,7 @@ def _no_result(agency: AgencyConfig, model: ModelConfig, lock: AgencyLock) -> st
     """Why the model's recipe has no result that can be served, and what to do; None when it has."""
     name = str(model.source.quantised)
     made = lock.quantise.get(name)
-    command = f"`quantllm quantise {agency.file} --recipe {name}`"
+    command = f"`quantllm quantise {shlex.quote(agency.file)} --recipe {name}`"
     if made is None or made.result is None:
         return f"the recipe {name!r} has no result yet: deploy without this model, and run {command}"
     if _entry(model, lock) is None:

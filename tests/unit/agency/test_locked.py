@@ -20,6 +20,7 @@ from quant_llm.agency import (
     locked_source,
 )
 from quant_llm.errors import QuantLlmError
+from tests.unit.agency.conftest import GOOD
 
 RUN = "run `quantllm lock agencies/moh.yaml` and commit the lock"
 SHAPE = ModelShape(
@@ -79,6 +80,11 @@ def test_a_model_that_is_not_in_the_lock(good: Path) -> None:
     assert refusal(good) == (
         f"agencies/moh.yaml:12: models[0].name: model 'chat' is not in agencies/moh.lock.json: {RUN}"
     )
+
+
+def test_the_command_to_run_can_be_pasted_where_a_folder_has_a_space(write: Callable[..., Path]) -> None:
+    path = write(GOOD, "our agencies/moh.yaml")
+    assert "run `quantllm lock 'our agencies/moh.yaml'` and" in refusal(path)
 
 
 def test_a_model_that_has_changed_since_names_each_difference(

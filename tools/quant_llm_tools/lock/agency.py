@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -85,7 +86,7 @@ def check_agency(path: Path) -> AgencyOutcome:
         surplus = (written.models.keys() - models.keys()) | (written.quantise.keys() - recipes)
         if surplus:
             names = ", ".join(sorted(surplus))
-            message = f"{lock} has {names} too: run `quantllm lock {file}` and commit the lock"
+            message = f"{lock} has {names} too: run `quantllm lock {shlex.quote(file)}` and commit the lock"
             raise AgencyFileError([config.problem(("models",), message)])
     except QuantLlmError as error:
         return AgencyOutcome(file, lock, path.stem, errors=tuple(str(error).splitlines()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     cloud = JobCloud.connect(order.agency)
     job = arguments.job or start(order, cloud)
     document: dict[str, Any] = {"agency": order.agency.agency, "recipe": order.recipe.name, "job": job}
-    go_on = f"quantllm quantise {arguments.path} --recipe {order.recipe.name} --job {job}"
+    path = shlex.quote(str(arguments.path))
+    go_on = f"quantllm quantise {path} --recipe {order.recipe.name} --job {job}"
     go_on += " --again" * arguments.again
     if not (arguments.wait or arguments.job):
         print(json.dumps(document, indent=2) if arguments.json else f"{job} is running. Its result: {go_on}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def read_order(path: Path, name: str | None) -> Order:
     lock = AgencyLock.read(lock_path(path)).quantise.get(recipe.name)
     if lock is None or lock.source.source != locked_source(recipe.source):
         raise QuantLlmError(
-            f"the recipe {recipe.name!r} is not in the lock as it is: run `quantllm lock {file}`"
+            f"the recipe {recipe.name!r} is not in the lock as it is: run `quantllm lock {shlex.quote(file)}`"
         )
     users = [model.name for model in agency.models if model.source.quantised == recipe.name]
     if users and lock.result is not None:
