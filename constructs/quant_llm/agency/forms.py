@@ -150,8 +150,12 @@ TEXT_FILE = Form(
 SECRET_NAME = Form(
     r"[\w/+=.@-]{1,512}", "the name of a secret in AWS Secrets Manager, such as 'hf-token'", _secret_name
 )
+# SageMaker's bound of the whole, and ECR's rule for repositories' names (RepositoryName in its API's model).
+_ECR_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 ECR_IMAGE = Form(
-    r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.[a-z0-9.-]+/[a-z0-9._/-]+(?::(?!latest$)[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})",
+    r"(?=.{1,255}$)\d{12}\.dkr\.ecr\.[a-z0-9-]+\.[a-z0-9.-]+"
+    rf"/{_ECR_PART}(?:/{_ECR_PART})*"
+    r"(?::(?!latest$)[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})",
     "an Amazon ECR image pinned by a tag other than latest or by a digest, "
     "<account>.dkr.ecr.<region>.amazonaws.com/<repository>@sha256:<64 hexadecimal digits>",
 )

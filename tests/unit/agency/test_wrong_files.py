@@ -574,6 +574,14 @@ WRONG += [
         id="more instances than AWS can count",
     ),
     pytest.param(
+        f"image: {IMAGE}:v1",
+        f"image: {IMAGE.replace('/llama', '//llama')}:v1",
+        f"19: models[0].image: got '{IMAGE.replace('/llama', '//llama')}:v1', expected an Amazon ECR image "
+        "pinned by a tag other than latest or by a digest, "
+        "<account>.dkr.ecr.<region>.amazonaws.com/<repository>@sha256:<64 hexadecimal digits>",
+        id="image with a slash too many",
+    ),
+    pytest.param(
         'tags: {cost-centre: "H-1"}',
         "tags: {until: 2026-02-30}",
         "5: tags.until: got what looks like YAML's type 'timestamp' and isn't, expected text in quotes",
