@@ -296,3 +296,26 @@ def test_a_nested_stack_is_told_of_since_nothing_reads_its_template() -> None:
         assert (change.change_class.value, change.resource) == ("permissions-broadened", "N")
     assert changes(nested, nested) == ()
     assert classes(compare(Side(name="base"), side(nested))) == {"stack-added", "permissions-broadened"}
+
+
+@pytest.mark.parametrize(
+    ("has_token", "before", "after", "is_told"),
+    [
+        (True, {}, {"HF_ENDPOINT": "https://mirror.example"}, True),
+        (True, {"HF_ENDPOINT": "https://a.example"}, {"HF_ENDPOINT": "https://b.example"}, True),
+        (True, {"HF_ENDPOINT": "https://a.example"}, {}, False),
+        (False, {}, {"HF_ENDPOINT": "https://mirror.example"}, False),
+    ],
+)
+def test_a_token_that_goes_to_another_host_is_told_of(
+    before: dict[str, str], after: dict[str, str], *, has_token: bool, is_told: bool
+) -> None:
+    def with_hub(variables: dict[str, str]) -> dict[str, Any]:
+        token = {"TokenSecretArn": "arn:token"} if has_token else {}
+        artifact = resource("Custom::ModelArtifact", "chat/Artifact/Resource/Default", token)
+        function = resource("AWS::Lambda::Function", "Repack", {"Environment": {"Variables": variables}})
+        return edited(BEFORE, {"Artifact": artifact, "Function": function})
+
+    found = changes(with_hub(before), with_hub(after))
+    told = [one.summary for one in found if one.change_class == "protection-weakened"]
+    assert told == (["the hub's token is sent to another host"] if is_told else [])
