@@ -47,6 +47,9 @@ MAX_AGENCY_NAME = 56
 MAX_COUNT = 2**31 - 1
 """The greatest integer of AWS's APIs, for counts that they don't bound by themselves."""
 
+MAX_ENVIRONMENT_BYTES = 28 * 1024
+"""SageMaker takes 32 KB of names and values for a container; the rest is for the stack's own variables."""
+
 MAX_TAGS = 40
 """AWS takes 50 tags a resource; the rest is left to the stack and to deployment tools."""
 
@@ -124,6 +127,21 @@ def _environment_name(value: str) -> str:
         raise wrong(f"no variable that the stack sets itself: {RESERVED_ENVIRONMENT[value]}")
     if value.startswith(RESERVED_ENVIRONMENT_PREFIX):
         raise wrong(f"no variable with SageMaker's own prefix {RESERVED_ENVIRONMENT_PREFIX}")
+    return value
+
+
+def _environment_value(value: str) -> str:
+    if len(value.encode()) > 1024:
+        raise wrong("at most 1024 bytes, as SageMaker takes")
+    return value
+
+
+def _environment(value: dict[str, str]) -> dict[str, str]:
+    size = sum(len(name.encode()) + len(text.encode()) for name, text in value.items())
+    if size > MAX_ENVIRONMENT_BYTES:
+        raise wrong(
+            f"at most {MAX_ENVIRONMENT_BYTES} bytes of names and values, not {size}: SageMaker's bound"
+        )
     return value
 
 
@@ -446,7 +464,9 @@ class ModelConfig(_Frozen):
     Default: none."""
 
     environment: Annotated[
-        dict[EnvironmentName, Annotated[Text, Field(max_length=1024)]], Field(max_length=80)
+        dict[EnvironmentName, Annotated[Text, Field(max_length=1024), AfterValidator(_environment_value)]],
+        Field(max_length=80),
+        AfterValidator(_environment),
     ] = {}
     """Further variables of the container, in the engine's own names: text, never a secret. Default: none."""
 

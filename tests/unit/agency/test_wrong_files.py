@@ -582,6 +582,20 @@ WRONG += [
         id="image with a slash too many",
     ),
     pytest.param(
+        VARIABLE,
+        f"{{GREETING: {'é' * 600}}}",
+        "28: models[0].environment.GREETING: got a value (not shown), expected at most 1024 bytes, as "
+        "SageMaker takes",
+        id="variable of more bytes than characters",
+    ),
+    pytest.param(
+        VARIABLE,
+        "{" + ", ".join(f"TEXT_{number:02}: {'x' * 1000}" for number in range(40)) + "}",
+        "28: models[0].environment: got a mapping, expected at most 28672 bytes of names and values, not "
+        "40280: SageMaker's bound",
+        id="more of an environment than a container can have",
+    ),
+    pytest.param(
         'tags: {cost-centre: "H-1"}',
         "tags: {until: 2026-02-30}",
         "5: tags.until: got what looks like YAML's type 'timestamp' and isn't, expected text in quotes",
