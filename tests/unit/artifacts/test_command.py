@@ -262,7 +262,8 @@ def test_one_bad_lock_saves_the_artifacts_of_all_agencies(world: World) -> None:
 
 def test_a_model_that_only_the_lock_has_is_kept(world: World) -> None:
     lock = AgencyLock.read(Path("agencies/default.lock.json"))
-    gone = MODEL_LOCK.model_copy(update={"files": MODEL_LOCK.files[:1] * 2})
+    file = MODEL_LOCK.files[0].model_copy(update={"sha256": "c" * 64})
+    gone = MODEL_LOCK.model_copy(update={"files": [file]})
     models = {**lock.models, "gone": gone}
     Path("agencies/default.lock.json").write_text(lock.model_copy(update={"models": models}).to_json())
     kept = f"models/gone/{gone.digest}/model.tar.gz"
