@@ -134,19 +134,19 @@ def short_table(results: Mapping[str, Any]) -> str:
     rows = read(results)
     times = multiples(rows)
     shapes = list(dict.fromkeys(row.shape for row in rows))
-    rates = {(row.shape, row.way): row for row in shown(rows)}
+    cells = {(row.shape, row.way): row for row in shown(rows)}
     lines = [
         f"| tokens/s of one stream | {' | '.join(shapes)} |",
         f"|---|{'---|' * len(shapes)}",
     ]
     for way in dict.fromkeys(row.way for row in rows):
-        cells = [
+        written = [
             f"{row.one_stream:,.0f} ({times[shape, way]:.1f}x){' †' if row.run else ''}"
-            if (row := rates.get((shape, way)))
+            if (row := cells.get((shape, way)))
             else "-"
             for shape in shapes
         ]
-        lines.append(f"| {way} | {' | '.join(cells)} |")
+        lines.append(f"| {way} | {' | '.join(written)} |")
     return "\n".join(["", *lines, *note(rows), "", versions(results)]) + "\n"
 
 

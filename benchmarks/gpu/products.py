@@ -18,13 +18,13 @@ from exllamav2.linear import ExLlamaV2Linear
 
 from benchmarks.gpu.machine import gpu_machine
 from quant_llm_exllama.exllamav2_backend import ExLlamaV2Backend
+from quant_llm_exllama.graph_sizes import MOST_ROWS, TUNING_CALLS
 from quant_llm_serving.exllama_options import ExllamaOptions
 
 ROWS = (1, 2, 3, 4, 7, 8, 32)
 ROUNDS = 20
 WRONG = 0.5  # of the standard deviation of the matrix's products; FP16 sums in any order differ by 0.05
-_MANY_ROWS = 64  # more than 32: ExLlamaV2 multiplies by cuBLAS
-_TUNING_CALLS = 201
+_MANY_ROWS = 2 * MOST_ROWS  # which ExLlamaV2 multiplies by cuBLAS
 _BEFORE = 50.0  # what an output holds that was not cleared
 
 
@@ -45,7 +45,7 @@ def check(matrices: dict[str, ExLlamaV2Linear], count: int) -> dict[str, Any]:
     }
     expected = {name: multiplied(rows[one.in_features], one)[:count] for name, one in matrices.items()}
     for one in {(one.in_features, one.out_features): one for one in matrices.values()}.values():
-        for _ in range(_TUNING_CALLS):  # from then on the size of a block is settled
+        for _ in range(TUNING_CALLS):  # from then on the size of a block is settled
             multiplied(rows[one.in_features][:count], one)
     wrong = dict.fromkeys(matrices, 0)
     worst = 0.0

@@ -187,8 +187,8 @@ def _common_licence(distribution: Distribution) -> str | None:
     """The name under which the distribution has the text of a package's licence."""
     classifiers = distribution.metadata.get_all("Classifier", [])
     expressions = distribution.metadata.get_all("License-Expression", [])
-    named = [known for text, known in _COMMON_LICENCES.items() if text in classifiers or known in expressions]
-    return next(iter(named), None)
+    named = _COMMON_LICENCES.items()
+    return next((known for text, known in named if text in classifiers or known in expressions), None)
 
 
 if __name__ == "__main__":

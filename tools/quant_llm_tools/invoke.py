@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quant_llm.errors import QuantLlmError
+from quant_llm_tools.number_arguments import at_least
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
@@ -41,8 +42,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     what.add_argument("--body", metavar="FILE", help="a JSON request body, or - to read it from stdin")
     parser.add_argument("--system", metavar="TEXT", help="the system message, with PROMPT")
     parser.add_argument("--adapter", metavar="NAME", help="the model's adapter that answers, with PROMPT")
+    # llama.cpp takes -1 for no limit at all.
     parser.add_argument(
-        "--max-tokens", metavar="N", type=_whole, help="at most this many tokens, with PROMPT"
+        "--max-tokens", metavar="N", type=at_least(1), help="at most this many tokens, with PROMPT"
     )
     parser.add_argument(
         "--temperature",
@@ -63,13 +65,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--json", action="store_true", help="print the whole response, or each event, as JSON"
     )
     parser.set_defaults(run=run)
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) > 0):
-        # llama.cpp takes -1 for no limit at all.
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number of 1 or more")
-    return int(text)
 
 
 def _not_negative(text: str) -> float:

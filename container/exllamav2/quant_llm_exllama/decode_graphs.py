@@ -17,10 +17,9 @@ from exllamav2.device import set_device_streams
 from exllamav2.ext import exllamav2_ext
 from exllamav2.linear import ExLlamaV2Linear
 
-from quant_llm_exllama.graph_sizes import MOST_ROWS, captured_pages, captured_rows
+from quant_llm_exllama.graph_sizes import MOST_ROWS, TUNING_CALLS, captured_pages, captured_rows
 
 _PAGE = 256  # tokens
-_TUNING_CALLS = 201  # after 200 of a shape the kernel's block size is settled (q_gemm_autotune.cuh)
 _TUNED_ROWS = 4
 
 
@@ -173,7 +172,7 @@ class _Step:
             shapes.add(shape)
             inputs = torch.zeros((self._rows, shape[0]), dtype=torch.half, device=module.device())
             outputs = torch.empty((self._rows, shape[1]), dtype=torch.half, device=module.device())
-            for _ in range(_TUNING_CALLS):
+            for _ in range(TUNING_CALLS):
                 exllamav2_ext.gemm_half_q_half(inputs, module.q_handle, outputs, False)
 
 

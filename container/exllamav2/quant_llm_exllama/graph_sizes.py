@@ -5,6 +5,9 @@ from __future__ import annotations
 MOST_ROWS = 32
 """Above it ExLlamaV2 multiplies by cuBLAS, and a step keeps the GPU busy without a graph (config.h)."""
 
+TUNING_CALLS = 201
+"""After 200 of a shape the quantised kernels' block size is settled (q_gemm_autotune.cuh)."""
+
 _EXACT_ROWS = 4  # rows that the quantised kernels take at once (MAX_Q_GEMM_ROWS_KERNEL in config.h)
 _FEWEST_PAGES = 4
 

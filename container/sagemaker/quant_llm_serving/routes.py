@@ -205,13 +205,14 @@ def _is_number(value: object) -> bool:
     return abs(value) <= sys.float_info.max  # 1e999 is infinite to Python
 
 
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+def _is_integer(value: object, *, bits: int = 64) -> bool:
+    bound = 2 ** (bits - 1)
+    return isinstance(value, int) and not isinstance(value, bool) and -bound <= value < bound
 
 
 def _is_count(value: object) -> bool:
     """Engines keep the lower half of a larger number: 2**32 + 1 would be 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31
+    return _is_integer(value, bits=32)
 
 
 def _is_boolean(value: object) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quant_llm.errors import QuantLlmError
+from quant_llm_tools.number_arguments import at_least
 
 if TYPE_CHECKING:
     from quant_llm_tools.bench.progress import Progress
@@ -57,12 +58,12 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--chat", action="store_true", help="ask chats in place of completions")
     for option, kind, what in (
-        ("--prompts", _whole, "how many prompts, from the first; default: 30, six of each length"),
-        ("--rounds", _whole, "rounds of all prompts with one stream; default: 5"),
-        ("--max-tokens", _whole, "output tokens of each answer; default: 128"),
+        ("--prompts", at_least(1), "how many prompts, from the first; default: 30, six of each length"),
+        ("--rounds", at_least(1), "rounds of all prompts with one stream; default: 5"),
+        ("--max-tokens", at_least(1), "output tokens of each answer; default: 128"),
         ("--seconds", _positive, "how long each load begins new requests; default: 30"),
-        ("--max-streams", _whole, "most streams at once; default: 64"),
-        ("--seed", _whole, "of sampling and of arrivals; default: 1"),
+        ("--max-streams", at_least(1), "most streams at once; default: 64"),
+        ("--seed", at_least(1), "of sampling and of arrivals; default: 1"),
     ):
         group.add_argument(option, type=kind, metavar="N", help=what)
     group.add_argument(
@@ -179,12 +180,6 @@ def _subject(arguments: argparse.Namespace, progress: Progress) -> Iterator[Subj
         yield at_url(arguments.target, wishes)
     else:
         yield at_sagemaker(arguments.target, wishes)
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number of 1 or more")
-    return int(text)
 
 
 def _positive(text: str) -> float:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quant_llm.errors import QuantLlmError
 from quant_llm_tools.agencies import agency_path
+from quant_llm_tools.number_arguments import at_least
 
 if TYPE_CHECKING:
     from quant_llm_tools.plan.subject import Subject, Wishes
@@ -40,14 +40,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--context-length",
-        type=_at_least(128),
+        type=at_least(128),
         metavar="TOKENS",
         help="tokens of each request, prompt and answer; for a repository the default is 4096, or less if "
         "the model was made for less",
     )
     parser.add_argument(
         "--concurrency",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="requests that an instance serves at a time; for a repository the default is 4",
     )
@@ -57,7 +57,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "--max-types",
-        type=_at_least(1),
+        type=at_least(1),
         default=DEFAULT_TYPES,
         metavar="N",
         help="show so many types that fit of each quantisation; default: %(default)s",
@@ -121,16 +121,6 @@ def _check_region(region: str) -> None:
         near = nearest(region, regions())
         hint = f"; did you mean {near!r}?" if near else ""
         raise QuantLlmError(f"--region: got {region!r}, expected an AWS region, such as us-east-1{hint}")
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text) if text.isdecimal() else 0
-        if value < least:
-            raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number of {least} or more")
-        return value
-
-    return number
 
 
 def _to_stderr(line: str) -> None:
