@@ -26,12 +26,11 @@ class Row:
     shape: str
     way: str
     one_stream: float
-    first_token_ms: float
+    first_token_ms: float | None  # None: all text came with the end
     many_streams: float
     direct: tuple[float, float] | None  # the same rates at the engine's own socket
     weight_bytes: int
     peak_mib: float
-    run: int  # what was measured one after the other on one machine; 0 is the first, and most of it
 
     @property
     def bandwidth_share(self) -> float:
@@ -54,48 +53,24 @@ def _row(row: Mapping[str, Any]) -> Row:
         shape=row["shape"],
         way=row["way"],
         one_stream=one[way]["tokens_per_s"],
-        first_token_ms=one[way]["ttft_ms"],
+        first_token_ms=_first_token(one[way], row["loads"][0]["tokens"]),
         many_streams=many[way]["tokens_per_s"],
         direct=direct,
         weight_bytes=row["weight_bytes"],
         peak_mib=row["peak_mib"],
-        run=row.get("run", 0),
     )
 
 
+def _first_token(measured: Mapping[str, float], tokens: int) -> float | None:
+    """Milliseconds to it. A model with random weights may say nothing that is text until its last token."""
+    milliseconds = measured["ttft_ms"]
+    return None if milliseconds > 0.98 * tokens / measured["tokens_per_s"] * 1e3 else milliseconds
+
+
 def multiples(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
-    """How many times as fast as the same shape in Transformers each row is, at one stream.
-
-    That is of the row's own run, and of the first where its own has none. Of several baselines the first
-    one's multiple is told.
-    """
-    baselines = {(row.shape, row.run): row.one_stream for row in rows if row.way == BASELINE}
-    times: dict[tuple[str, str], float] = {}
-    for row in sorted(rows, key=lambda row: row.run):
-        baseline = baselines.get((row.shape, row.run), baselines.get((row.shape, 0)))
-        if baseline is not None:
-            times.setdefault((row.shape, row.way), row.one_stream / baseline)
-    return times
-
-
-def shown(rows: Sequence[Row]) -> list[Row]:
-    """The rows without the later runs' baselines, which are there to be compared to."""
-    return [row for row in rows if row.run == 0 or row.way != BASELINE]
-
-
-def note(rows: Sequence[Row]) -> list[str]:
-    """What the mark of the later runs' rows means."""
-    later = [row for row in rows if row.run]
-    if not later:
-        return []
-    baselines = {(row.shape, row.run): row.one_stream for row in later if row.way == BASELINE}
-    rates = ", ".join(f"{rate:,.0f} tokens/s at {shape}" for (shape, _), rate in sorted(baselines.items()))
-    without = [row for row in later if (row.shape, row.run) not in baselines]
-    text = f"† Measured later, on other machines of the same kind, and times BF16 of the same run: {rates}."
-    if without:
-        names = ", ".join(f"{row.shape} in {row.way}" for row in without)
-        text += f" {names}: times BF16 of the first run."
-    return ["", text]
+    """How many times as fast as the same shape in Transformers each row is, at one stream."""
+    baselines = {row.shape: row.one_stream for row in rows if row.way == BASELINE}
+    return {(row.shape, row.way): row.one_stream / baselines[row.shape] for row in rows}
 
 
 def versions(results: Mapping[str, Any]) -> str:
@@ -119,14 +94,15 @@ def table(results: Mapping[str, Any]) -> str:
         "| GPU memory, GiB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in shown(rows):
+    for row in rows:
         direct = f"{row.direct[0]:,.0f}, {row.direct[1]:,.0f}" if row.direct else "no server"
+        first = "-" if row.first_token_ms is None else f"{row.first_token_ms:,.0f}"
         lines.append(
-            f"| {row.shape} | {row.way}{' †' if row.run else ''} | {row.one_stream:,.0f} "
-            f"| {times[row.shape, row.way]:.1f} | {row.bandwidth_share:.0%} | {row.first_token_ms:,.0f} "
+            f"| {row.shape} | {row.way} | {row.one_stream:,.0f} "
+            f"| {times[row.shape, row.way]:.1f} | {row.bandwidth_share:.0%} | {first} "
             f"| {row.many_streams:,.0f} | {direct} | {row.peak_mib / 1024:,.1f} |"
         )
-    return "\n".join([*lines, *note(rows)]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def short_table(results: Mapping[str, Any]) -> str:
@@ -134,20 +110,18 @@ def short_table(results: Mapping[str, Any]) -> str:
     rows = read(results)
     times = multiples(rows)
     shapes = list(dict.fromkeys(row.shape for row in rows))
-    cells = {(row.shape, row.way): row for row in shown(rows)}
+    cells = {(row.shape, row.way): row for row in rows}
     lines = [
         f"| tokens/s of one stream | {' | '.join(shapes)} |",
         f"|---|{'---|' * len(shapes)}",
     ]
     for way in dict.fromkeys(row.way for row in rows):
         written = [
-            f"{row.one_stream:,.0f} ({times[shape, way]:.1f}x){' †' if row.run else ''}"
-            if (row := cells.get((shape, way)))
-            else "-"
+            f"{row.one_stream:,.0f} ({times[shape, way]:.1f}x)" if (row := cells.get((shape, way))) else "-"
             for shape in shapes
         ]
         lines.append(f"| {way} | {' | '.join(written)} |")
-    return "\n".join(["", *lines, *note(rows), "", versions(results)]) + "\n"
+    return "\n".join(["", *lines, "", versions(results)]) + "\n"
 
 
 PAGES = {ROOT / "docs" / "benchmarks.md": table, ROOT / "README.md": short_table}

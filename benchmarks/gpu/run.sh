@@ -2,8 +2,8 @@
 # Everything that is proven and measured on a GPU: benchmarks/gpu/run.sh GGUF BUILT WORK RESULTS [step ...]
 #
 # GGUF is SmolLM2-135M-Instruct's file, BUILT what build.sh made, WORK a folder for models, RESULTS one for what the
-# steps find. Steps: models contract greedy throughput memory products profile table. EXL2_MEASUREMENT names a measurement.json of an earlier
-# conversion, which saves half of its time.
+# steps find. Steps: models contract greedy throughput memory products profile first table. EXL2_MEASUREMENT names a
+# measurement.json of an earlier conversion, which saves half of its time.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 gguf=$(realpath "$1")
@@ -13,7 +13,7 @@ work=$(realpath "$3")
 results=$(realpath "$4")
 shift 4
 steps=("$@")
-[ $# -gt 0 ] || steps=(models contract greedy throughput memory products profile table)
+[ $# -gt 0 ] || steps=(models contract greedy throughput memory products profile first table)
 
 cd "$root"
 export PYTHONPATH="$root:$root/container/sagemaker:$root/container/exllamav2:$root/tools:$built/site:${PYTHONPATH:-}"
@@ -77,6 +77,8 @@ profile() {
         python3 -m benchmarks.gpu.decode_profile "$work/$model" "$results/gpu-decode-$model-plain.json" --plain
     done
 }
+
+first() { python3 -m benchmarks.gpu.first_requests "$work/exl3" "$results/gpu-first-requests.json"; }
 
 table() { python3 -m benchmarks.gpu.table "$work/table" "$results/gpu-table.json"; }
 
