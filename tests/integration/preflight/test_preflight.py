@@ -114,7 +114,7 @@ def test_a_commit_that_the_hub_does_not_have_is_told(
     assert checks["hub"]["to_do"] == "run `quantllm lock` and commit the lock"
 
 
-def test_no_credentials_are_no_crash(
+def test_without_credentials_a_deploy_is_not_said_to_go_through(
     agency: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -122,6 +122,8 @@ def test_no_credentials_are_no_crash(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     code, checks = run(agency, capsys)
-    assert code == 0
+    assert code == 1
     assert checks["credentials"]["found"].startswith("sts:GetCallerIdentity: Unable to locate credentials")
+    assert checks["credentials"]["status"] == "fix"
+    assert "AWS_PROFILE" in checks["credentials"]["to_do"]
     assert set(checks) == {"credentials", "hub"}

@@ -105,8 +105,12 @@ def _credentials(agency: AgencyConfig, account: Account) -> Row:
     expected = agency.environment.account
 
     def answer() -> tuple[str, str]:
-        to_do = "" if account.account == expected else f"take credentials of account {expected}"
-        return f"the credentials are of {account.account}", to_do
+        try:
+            found = account.account
+        except CheckError as error:  # it needs no permission: who gets no answer can't deploy
+            return str(error), f"log in to account {expected}: `aws sso login`, or set AWS_PROFILE"
+        to_do = "" if found == expected else f"take credentials of account {expected}"
+        return f"the credentials are of {found}", to_do
 
     return asked("credentials", f"account {expected}", answer)
 
