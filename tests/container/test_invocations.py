@@ -38,6 +38,15 @@ def test_invocations_route_fixes_one(run: Run) -> None:
     assert answer["route"] == "/v1/chat/completions"
 
 
+def test_an_adapter_that_the_header_names_is_not_answered_by_the_model_alone(
+    shared: ProcessContainer,
+) -> None:
+    assert shared.invoke({**CHAT, "model": "law"})[0] == 200
+    status, answer = shared.invoke({**CHAT, "model": "law"}, {ATTRIBUTES: "adapter=law"})
+    assert (status, answer["error"]["param"]) == (404, "adapter")
+    assert "this endpoint has none" in answer["error"]["message"]
+
+
 def test_an_embedding_model_only_embeds(run: Run) -> None:
     container = run(LLAMA_ARG_EMBEDDINGS="1")
     assert container.invoke({"input": "hello"})[1]["route"] == "/v1/embeddings"

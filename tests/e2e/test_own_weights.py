@@ -103,7 +103,7 @@ def test_the_terminal_asks_an_adapter(platform: Platform) -> None:
     assert turned.returncode == 0, turned.stderr
     unknown = platform.run(*asked, "turn")
     assert unknown.returncode == 1
-    assert "expected one of smollm2-135m, turned" in unknown.stderr
+    assert "expected one of turned" in unknown.stderr
 
 
 def test_the_artifact_has_the_adapter_under_the_locks_digest(platform: Platform) -> None:

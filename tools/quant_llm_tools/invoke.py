@@ -41,7 +41,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     what.add_argument("prompt", metavar="PROMPT", nargs="?", help="the user's message")
     what.add_argument("--body", metavar="FILE", help="a JSON request body, or - to read it from stdin")
     parser.add_argument("--system", metavar="TEXT", help="the system message, with PROMPT")
-    parser.add_argument("--adapter", metavar="NAME", help="the model's adapter that answers, with PROMPT")
+    parser.add_argument(
+        "--adapter", metavar="NAME", type=_adapter, help="the model's adapter that answers, with PROMPT"
+    )
     # llama.cpp takes -1 for no limit at all.
     parser.add_argument(
         "--max-tokens", metavar="N", type=at_least(1), help="at most this many tokens, with PROMPT"
@@ -65,6 +67,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--json", action="store_true", help="print the whole response, or each event, as JSON"
     )
     parser.set_defaults(run=run)
+
+
+def _adapter(text: str) -> str:
+    """A name that the header can carry."""
+    if not text or not text.isascii() or not text.isprintable() or set(text) & set(" ,;"):
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, expected an adapter's name: no space, comma, semicolon"
+        )
+    return text
 
 
 def _not_negative(text: str) -> float:
@@ -155,13 +166,11 @@ def _call(call: Callable[..., Any], arguments: argparse.Namespace, body: Json) -
         since = f" since {seconds:.0f} s" if seconds >= 1 else ""
         print(f"endpoint '{arguments.endpoint}' has no instance{since}: waiting for one", file=sys.stderr)
 
+    request: Json = {"ContentType": "application/json", "Body": json.dumps(body)}
+    if arguments.adapter is not None:  # a model without adapters takes any `model`
+        request["CustomAttributes"] = f"adapter={arguments.adapter}"
     answer: Json = call_when_ready(
-        call,
-        arguments.endpoint,
-        timeout=arguments.timeout,
-        waiting=waiting,
-        ContentType="application/json",
-        Body=json.dumps(body),
+        call, arguments.endpoint, timeout=arguments.timeout, waiting=waiting, **request
     )
     return answer
 

@@ -23,11 +23,11 @@ class Adapters:
     names: tuple[str, ...]
     base: tuple[str, ...]
 
-    def applied(self, body: bytes, fields: Mapping[str, Any]) -> bytes:
+    def applied(self, body: bytes, fields: Mapping[str, Any], required: str | None = None) -> bytes:
         """The request with the scales of what its `model` names: no adapter where it names none.
 
-        `body` is an object with at least one field, of which `fields` are the values; of two equal names the
-        last counts. Raises BadRequest.
+        `required` wins over `model`, and must be an adapter. `body` is an object with at least one field, of
+        which `fields` are the values; of two equal names the last counts. Raises BadRequest.
         """
         if fields.get(_OWN_FIELD) is not None:
             raise BadRequest(
@@ -35,7 +35,7 @@ class Adapters:
                 f"expected one of {self._known}",
                 field=_OWN_FIELD,
             )
-        chosen = self._chosen(fields.get("model"))
+        chosen = self._chosen(fields.get("model")) if required is None else self._required(required)
         scales = [{"id": number, "scale": float(name == chosen)} for number, name in enumerate(self.names)]
         return body.rstrip()[:-1] + f', "{_OWN_FIELD}": {json.dumps(scales)}}}'.encode()
 
@@ -53,6 +53,15 @@ class Adapters:
     @property
     def _known(self) -> str:
         return ", ".join((*self.base, *self.names))
+
+    def _required(self, name: str) -> str:
+        if name not in self.names:
+            raise BadRequest(
+                f"'adapter' names none of this endpoint's, expected one of {', '.join(self.names)}",
+                field="adapter",
+                status=404,
+            )
+        return name
 
     def _chosen(self, model: object) -> str | None:
         if model is None or model in self.base:

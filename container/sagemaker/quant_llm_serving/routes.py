@@ -66,10 +66,11 @@ class Abilities:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that fits: the engine's route for it, and the body's fields."""
+    """A request that fits: the engine's route for it, the body's fields, the adapter that a header names."""
 
     route: str
     fields: Mapping[str, Any]
+    adapter: str | None = None
 
     @property
     def streamed(self) -> bool:
@@ -81,7 +82,7 @@ def read_call(path: str, attributes: str, fixed_route: str | None, body: bytes, 
     """What a POST to `path` asks of the engine, its body checked.
 
     `attributes` is the header X-Amzn-SageMaker-Custom-Attributes: its `route=` wins for /invocations, then
-    `fixed_route`, then the body's fields tell. Raises BadRequest.
+    `fixed_route`, then the body's fields tell. Its `adapter=` is taken as it is. Raises BadRequest.
     """
     if path == INVOCATIONS_PATH:
         route = _attribute(attributes, "route") or fixed_route
@@ -94,7 +95,7 @@ def read_call(path: str, attributes: str, fixed_route: str | None, body: bytes, 
     if route not in abilities.routes:
         raise BadRequest(f"this endpoint does not serve {route}, {_served(abilities)}")
     _check(route, fields, abilities)
-    return Call(route, fields)
+    return Call(route, fields, _attribute(attributes, "adapter"))
 
 
 def error_body(message: str, *, kind: str, field: str | None = None) -> bytes:

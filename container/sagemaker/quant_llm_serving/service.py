@@ -27,6 +27,7 @@ from quant_llm_serving.routes import (
     MODELS,
     Abilities,
     BadRequest,
+    Call,
     error_body,
     read_call,
 )
@@ -183,11 +184,7 @@ class Service:
                 request.body,
                 self._abilities,
             )
-            body = (
-                request.body
-                if self._adapters is None
-                else self._adapters.applied(request.body, wanted.fields)
-            )
+            body = self._adapted(request.body, wanted)
         except BadRequest as error:
             self._refuse(reply, error.status, error.message, field=error.field, request_id=request_id)
             return
@@ -223,6 +220,13 @@ class Service:
                 mistakes=self._abilities.mistakes,
             )
         )
+
+    def _adapted(self, body: bytes, wanted: Call) -> bytes:
+        if self._adapters is not None:
+            return self._adapters.applied(body, wanted.fields, wanted.adapter)
+        if wanted.adapter is not None:
+            raise BadRequest("'adapter' names one, and this endpoint has none", field="adapter", status=404)
+        return body
 
     def _is_full(self) -> bool:
         return len(self._waiting) >= self._environment.queue_length

@@ -24,9 +24,13 @@ class FakeRuntime:
         self.answer = answer
         self.parts = parts
         self.bodies: list[Any] = []
+        self.attributes: list[str | None] = []
 
-    def invoke_endpoint(self, *, EndpointName: str, ContentType: str, Body: str) -> dict[str, Any]:
+    def invoke_endpoint(
+        self, *, EndpointName: str, ContentType: str, Body: str, CustomAttributes: str | None = None
+    ) -> dict[str, Any]:
         assert (EndpointName, ContentType) == ("moh-chat", "application/json")
+        self.attributes.append(CustomAttributes)
         self.bodies.append(json.loads(Body))
         return {"Body": io.BytesIO(self.answer)}
 
@@ -70,6 +74,23 @@ def test_prompt_becomes_a_chat_and_the_text_is_printed(
             "temperature": 0,
         }
     ]
+
+
+def test_an_adapter_is_named_in_the_body_and_insisted_on_in_the_header(runtime: FakeRuntime) -> None:
+    assert main(["invoke", "moh-chat", "?", "--adapter", "law"]) == 0
+    assert main(["invoke", "moh-chat", "?"]) == 0
+    assert [body.get("model") for body in runtime.bodies] == ["law", None]
+    assert runtime.attributes == ["adapter=law", None]
+
+
+@pytest.mark.parametrize("name", ["", "law,route=/v1/completions", "a b", "a;b", "lög", "a\nb"])
+def test_a_name_that_the_header_can_not_carry_is_refused(
+    runtime: FakeRuntime, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["invoke", "moh-chat", "?", "--adapter", name])
+    assert "expected an adapter's name" in capsys.readouterr().err
+    assert runtime.bodies == []
 
 
 @pytest.mark.usefixtures("runtime")
@@ -130,7 +151,7 @@ def test_error_of_the_endpoint_is_one_line_and_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken(FakeRuntime):
-        def invoke_endpoint(self, **_: str) -> dict[str, Any]:
+        def invoke_endpoint(self, **_: str | None) -> dict[str, Any]:
             raise ClientError(
                 {"Error": {"Code": "ModelError", "Message": "out of context"}}, "InvokeEndpoint"
             )

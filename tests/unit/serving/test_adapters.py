@@ -45,6 +45,19 @@ def test_the_rest_of_a_request_stays(fields: dict[str, int]) -> None:
         }
 
 
+@pytest.mark.parametrize("fields", [{"prompt": "x"}, {"model": "law"}, {"model": "smol"}, {"model": "gpt"}])
+def test_a_required_adapter_wins_over_the_model(fields: dict[str, Any]) -> None:
+    found = json.loads(ADAPTERS.applied(json.dumps(fields).encode(), fields, "tax"))
+    assert found["lora"] == [{"id": 0, "scale": 0}, {"id": 1, "scale": 1}]
+
+
+@pytest.mark.parametrize("name", ["smol", "Tax", ""])
+def test_a_required_adapter_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(BadRequest, match="expected one of law, tax") as refused:
+        ADAPTERS.applied(b'{"model": "law"}', {"model": "law"}, name)
+    assert (refused.value.status, refused.value.field) == (404, "adapter")
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "message"),
     [
