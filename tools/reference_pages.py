@@ -225,7 +225,7 @@ _EXIT_CODES = {
     0: "it was asked to end, and did",
     2: "a variable is wrong or misspelt",
     3: "no model, several, or one that can't be read",
-    4: "the engine did not start, or died",
+    4: "the engine did not start, died, or stood still",
 }
 
 

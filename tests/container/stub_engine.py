@@ -2,7 +2,8 @@
 
 It says " token" as often as asked, and misbehaves on command. A request's field `stub` may hold
 - `tokens`: how many (default: `max_tokens`, or 3), `interval`: seconds between, `padding`: more bytes in each
-- `do`: `die`, `die late` (after the first token), or `hang` for `seconds` (default: for ever)
+- `do`: `die`, `die late` (after the first token), `hang` for `seconds` (default: for ever), or `stall`, which
+  is to hang and answer health checks
 The environment may hold `STUB_LOAD_SECONDS`, `STUB_FIRST_TOKEN_SECONDS` (how long the first answer takes),
 `STUB_INTERVAL` (the default of `interval`), `STUB_CHATTER` (lines to log at the start) and `STUB_TOKENS=0`,
 which makes it generate nothing.
@@ -27,6 +28,7 @@ INTERVAL = float(os.environ.get("STUB_INTERVAL", "0"))
 STUB_TOKENS = int(os.environ.get("STUB_TOKENS", "1"))
 CONTEXT = 2048
 CHAT = "/v1/chat/completions"
+PULSE = "/lora-adapters"
 
 
 class Engine(ThreadingHTTPServer):
@@ -38,6 +40,7 @@ class Engine(ThreadingHTTPServer):
     running = 0
     first_token_seconds = float(os.environ.get("STUB_FIRST_TOKEN_SECONDS", "0"))
     hung_until = 0.0
+    stalled = False
 
     def server_bind(self) -> None:
         self.socket.bind(self.server_address)
@@ -51,7 +54,8 @@ class Handler(BaseHTTPRequestHandler):
         """A log line per request would hide the container's."""
 
     def do_GET(self) -> None:
-        self._hang()
+        if self.path == PULSE or not self.server.stalled:
+            self._hang()
         if self.path == "/health":
             loading = time.monotonic() - STARTED < LOAD_SECONDS
             self._json(503 if loading else 200, {"status": "loading" if loading else "ok"})
@@ -66,7 +70,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         command = body.get("stub", {})
-        if command.get("do") == "hang":
+        if command.get("do") in ("hang", "stall"):
+            self.server.stalled = command["do"] == "stall"
             self.server.hung_until = time.monotonic() + command.get("seconds", 3600)
         self._hang()
         if command.get("do") == "die":

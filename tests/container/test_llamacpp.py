@@ -176,6 +176,25 @@ def test_a_wrong_request_is_never_5xx(container: ProcessContainer) -> None:
     assert container.ping() == 200
 
 
+def test_a_grammar_that_is_never_done_ends_the_container_and_long_answers_do_not(tmp_path: Path) -> None:
+    container = process.llama_cpp(tmp_path, {"SERVING_STALL_SECONDS": "2"})
+    try:
+        container.until_healthy()
+        began = time.monotonic()
+        while time.monotonic() < began + 3:
+            assert container.invoke({"prompt": "Once", "max_tokens": 200, "ignore_eos": True})[0] == 200
+        assert container.ping() == 200
+        schema = {"type": "string", "pattern": "^((a?){100}){100}$"}
+        json_schema = {"type": "json_schema", "json_schema": {"schema": schema}}
+        answer = container.post({**QUESTION, "response_format": json_schema})
+        assert container.wait_for_exit(20) == 4
+        assert "began no new step for 2 s" in container.entries[-1]["message"]
+        with closing(answer):
+            assert answer.getresponse().status == 502
+    finally:
+        container.kill()
+
+
 def test_an_image_that_the_model_can_not_see_is_the_callers_mistake(container: ProcessContainer) -> None:
     image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
     output = {"type": "function_call_output", "call_id": "1", "output": [image]}

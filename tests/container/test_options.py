@@ -21,7 +21,8 @@ from tests.container.process import PACKAGE
             "9",
             "unknown environment variable SERVING_DRAIN, did you mean SERVING_DRAIN_SECONDS, "
             "expected one of SERVING_BIND_ADDRESS, SERVING_DRAIN_SECONDS, SERVING_HEALTH_SECONDS, "
-            "SERVING_LORA, SERVING_QUEUE_LENGTH, SERVING_REQUEST_SECONDS, SERVING_STREAM_SECONDS",
+            "SERVING_LORA, SERVING_QUEUE_LENGTH, SERVING_REQUEST_SECONDS, SERVING_STALL_SECONDS, "
+            "SERVING_STREAM_SECONDS",
         ),
         (
             "LLAMA_ARG_CTXSIZE",

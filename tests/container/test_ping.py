@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,21 @@ def test_ping_is_503_while_the_engine_hangs_and_200_when_it_answers_again(run: R
     caller.join()
     container.until_logged("the engine left a health check unanswered for 0.5 s")
     container.until_logged("the engine answers again")
+
+
+def test_an_engine_that_answers_health_checks_and_no_longer_works_ends_the_container(run: Run) -> None:
+    container = run(SERVING_STALL_SECONDS="1")
+    answer = container.post({"prompt": "x", "stub": {"do": "stall"}})
+    assert container.wait_for_exit(10) == 4
+    assert "the engine began no new step for 1 s (SERVING_STALL_SECONDS)" in container.entries[-1]["message"]
+    with closing(answer):
+        assert answer.getresponse().status == 502
+
+
+def test_a_pause_that_is_short_enough_is_no_stall(run: Run) -> None:
+    container = run(SERVING_STALL_SECONDS="4")
+    assert container.invoke({"prompt": "x", "stub": {"do": "stall", "seconds": 2.5}})[0] == 200
+    assert container.ping() == 200
 
 
 def test_the_model_directory_is_not_written_to(run: Run, model_directory: Path) -> None:

@@ -18,7 +18,7 @@ def test_a_cancellation_that_comes_with_the_engines_answer_is_not_lost(tmp_path:
     async def run() -> None:
         engine = EngineAddress(tmp_path / "nobody-listens.sock", kept=1)
         abilities = Abilities(routes=frozenset({COMPLETIONS}), content_types=frozenset(), slots=1)
-        watching = asyncio.create_task(watch(Health(), engine, abilities, 5, Log()))
+        watching = asyncio.create_task(watch(Health(), engine, abilities, 5, 60, Log()))
         for _ in range(turns):
             await asyncio.sleep(0)
         watching.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from quant_llm_exllama.backend import Backend, Event, Job
 
@@ -30,17 +31,21 @@ class Generator:
         self._on_ready = on_ready
         self._on_events = on_events
         self._on_failure = on_failure
-        self._orders: queue.SimpleQueue[tuple[Job, bool]] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Callable[[Backend], None]] = queue.SimpleQueue()
         self._unfinished: set[Job] = set()
         threading.Thread(target=self._run, name="generator", daemon=True).start()
 
     def start(self, job: Job) -> None:
         """Generate `job`."""
-        self._orders.put((job, True))
+        self._orders.put(partial(self._start, job))
 
     def cancel(self, job: Job) -> None:
         """Forget `job`, if it has not finished yet; events that are on their way may still arrive."""
-        self._orders.put((job, False))
+        self._orders.put(partial(self._cancel, job))
+
+    def between_steps(self, told: Callable[[], object]) -> None:
+        """Call `told` in the generator's thread as soon as no step goes on."""
+        self._orders.put(partial(_tell, told))
 
     def _run(self) -> None:
         try:
@@ -58,10 +63,17 @@ class Generator:
     def _take_orders(self, backend: Backend) -> None:
         """All that have come; with nothing to generate, wait for one."""
         while not self._unfinished or not self._orders.empty():
-            job, wanted = self._orders.get()
-            if wanted:
-                self._unfinished.add(job)
-                backend.start(job)
-            elif job in self._unfinished:
-                self._unfinished.remove(job)
-                backend.cancel(job)
+            self._orders.get()(backend)
+
+    def _start(self, job: Job, backend: Backend) -> None:
+        self._unfinished.add(job)
+        backend.start(job)
+
+    def _cancel(self, job: Job, backend: Backend) -> None:
+        if job in self._unfinished:
+            self._unfinished.remove(job)
+            backend.cancel(job)
+
+
+def _tell(told: Callable[[], object], backend: Backend) -> None:
+    told()

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from quant_llm_exllama.backend import Sampling
-from quant_llm_serving.routes import BadRequest
+from quant_llm_serving.routes import MOST_TOP_LOGPROBS, BadRequest
 
 MOST_STOPS = 16  # OpenAI takes 4
 MOST_CHOICES = 128  # of one request, over all its prompts
-MOST_TOP_LOGPROBS = 20
 
 _REFUSED = (
     "tools",

@@ -16,11 +16,11 @@ from quant_llm_exllama.metrics import CONTENT_TYPE, Metrics
 from quant_llm_exllama.preparation import Preparation, Prepared, refusal
 from quant_llm_serving.http_server import ClientConnection, Request
 from quant_llm_serving.reply import Reply
-from quant_llm_serving.routes import CHAT, COMPLETIONS, MODELS, BadRequest, error_body
+from quant_llm_serving.routes import CHAT, COMPLETIONS, MODELS, PULSE, BadRequest, error_body
 
 _HEALTH = "/health"
 _METRICS = "/metrics"
-_GETS = (_HEALTH, _METRICS, MODELS)
+_GETS = (_HEALTH, _METRICS, MODELS, PULSE)
 _POSTS = (CHAT, COMPLETIONS)
 _PREPARING_THREADS = 2
 
@@ -63,6 +63,8 @@ class Service:
             reply.send(HTTPStatus.SERVICE_UNAVAILABLE, body, headers="Retry-After: 1\r\n")
         elif request.path == _HEALTH:
             reply.send(HTTPStatus.OK, b'{"status":"ok"}')
+        elif request.path == PULSE:
+            self._tell_between_steps(reply)
         elif request.path == _METRICS:
             reply.send(HTTPStatus.OK, self._metrics.text(len(self._running)), content_type=CONTENT_TYPE)
         elif request.path == MODELS:
@@ -76,6 +78,16 @@ class Service:
             work.add_done_callback(
                 lambda done: self._loop.call_soon_threadsafe(self._begin, done, reply, gone)
             )
+
+    def _tell_between_steps(self, reply: Reply) -> None:
+        assert self._generator is not None  # noqa: S101 - for the type checker: there are limits
+        caller = Caller(reply)
+
+        def send() -> None:
+            if not caller.gone:
+                reply.send(HTTPStatus.OK, b"{}")
+
+        self._generator.between_steps(partial(self._loop.call_soon_threadsafe, send))
 
     def deliver(self, events: list[Event]) -> None:
         """What a step brought."""

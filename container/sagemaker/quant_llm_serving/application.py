@@ -48,7 +48,8 @@ async def serve(
         )
         server = await _listen(environment, service)
         process = EngineProcess(engine.command(environment, options, model, path), log)
-        watching = asyncio.create_task(watch(health, address, abilities, environment.health_seconds, log))
+        limits = environment.health_seconds, environment.stall_seconds
+        watching = asyncio.create_task(watch(health, address, abilities, *limits, log))
         try:
             events: set[asyncio.Future[Any]] = {told_to_stop, process.exited, watching}
             await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)

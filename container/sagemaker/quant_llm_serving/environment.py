@@ -28,6 +28,7 @@ SERVING_HEALTH_SECONDS = "SERVING_HEALTH_SECONDS"
 SERVING_LORA = "SERVING_LORA"
 SERVING_QUEUE_LENGTH = "SERVING_QUEUE_LENGTH"
 SERVING_REQUEST_SECONDS = "SERVING_REQUEST_SECONDS"
+SERVING_STALL_SECONDS = "SERVING_STALL_SECONDS"
 SERVING_STREAM_SECONDS = "SERVING_STREAM_SECONDS"
 
 OUR_PREFIX = "SERVING_"
@@ -52,6 +53,8 @@ VARIABLES: Mapping[str, str] = {
     "Default: 100",
     SERVING_REQUEST_SECONDS: "how long a request may take, waiting included, in seconds: SageMaker gives a "
     "real-time request 60, an asynchronous one up to 3600. Default: 60",
+    SERVING_STALL_SECONDS: "how long the engine may take for one step of its work, in seconds: then the "
+    "container ends, so that a new one takes its place. A piece of a prompt is one step. Default: 120",
     SERVING_STREAM_SECONDS: "the same for a streamed answer, to which SageMaker gives 8 minutes. "
     "Default: 480",
 }
@@ -83,6 +86,7 @@ class Environment:
     adapters: tuple[str, ...]
     queue_length: int
     request_seconds: float
+    stall_seconds: float
     stream_seconds: float
 
 
@@ -106,6 +110,7 @@ def read_environment(variables: Mapping[str, str]) -> Environment:
         adapters=adapter_names(variables),
         queue_length=_queue_length(variables),
         request_seconds=_seconds(variables, SERVING_REQUEST_SECONDS, default=60),
+        stall_seconds=_seconds(variables, SERVING_STALL_SECONDS, default=120),
         stream_seconds=_seconds(variables, SERVING_STREAM_SECONDS, default=480),
     )
 

@@ -30,6 +30,6 @@ class ModelError(ServingError):
 
 
 class EngineError(ServingError):
-    """The engine can't be started, can't generate, or ended by itself."""
+    """The engine can't be started, can't generate, ended by itself, or stands still."""
 
     exit_code = 4

@@ -6,6 +6,7 @@ import asyncio
 import json
 from http import HTTPStatus
 
+from quant_llm_serving.environment import SERVING_STALL_SECONDS
 from quant_llm_serving.errors import EngineError
 from quant_llm_serving.log import Log
 from quant_llm_serving.proxy import EngineAddress, EngineUnreachable, call
@@ -37,17 +38,47 @@ class Health:
 
 
 async def watch(
-    health: Health, engine: EngineAddress, abilities: Abilities, timeout: float, log: Log
+    health: Health, engine: EngineAddress, abilities: Abilities, timeout: float, stall: float, log: Log
 ) -> None:
     """Keep `health` true to the engine, for ever. An answer that takes over `timeout` seconds doesn't count.
 
-    Raises EngineError if the loaded engine can't generate.
+    Raises EngineError if the loaded engine can't generate, or begins no step of its work for `stall` seconds.
     """
     while not await _is_healthy(engine, timeout):
         await asyncio.sleep(_LOADING_INTERVAL)
     await _generate_one_token(engine, abilities)
     health.ready = True
     log.event("ready: the first token was generated")
+    watches = [
+        asyncio.create_task(_watch_answers(health, engine, timeout, log)),
+        asyncio.create_task(_watch_work(engine, abilities.pulse, stall)),
+    ]
+    try:
+        done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
+        for ended in done:
+            ended.result()
+    finally:
+        for each in watches:
+            each.cancel()
+
+
+async def _watch_work(engine: EngineAddress, pulse: str, stall: float) -> None:
+    """An engine that hangs in its work still answers health checks: they have a thread of their own."""
+    while True:
+        await asyncio.sleep(_WATCH_INTERVAL)
+        try:
+            async with asyncio.timeout(stall):
+                await call(engine, "GET", pulse)
+        except EngineUnreachable:
+            continue  # the other watch, and the engine's process, tell
+        except TimeoutError:
+            raise EngineError(
+                f"the engine began no new step for {stall:g} s ({SERVING_STALL_SECONDS}): a request that it "
+                "can't finish, as with a grammar that is too ambiguous, or a GPU that answers no more"
+            ) from None
+
+
+async def _watch_answers(health: Health, engine: EngineAddress, timeout: float, log: Log) -> None:
     while True:
         await asyncio.sleep(_WATCH_INTERVAL)
         answering = await _is_healthy(engine, timeout)

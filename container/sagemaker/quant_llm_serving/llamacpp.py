@@ -156,6 +156,7 @@ class LlamaCpp:
             notices_late=True,  # server_response::recv_with_timeout waits while other answers go on
             mistakes=_MISTAKES,
             counts_apart=True,
+            pulse="/lora-adapters",  # through the queue of the slots' loop; /health and /props are not
         )
 
     def adapters(self, environment: Environment, options: Mapping[str, str], model: Gguf) -> Adapters | None:

@@ -18,6 +18,15 @@ EMBEDDINGS = "/v1/embeddings"
 RESPONSES = "/v1/responses"
 MODELS = "/v1/models"
 
+MOST_TOP_LOGPROBS = 20
+"""As OpenAI. With all of a vocabulary for each token, one long answer would take the engine's last memory."""
+
+MOST_PARENTHESES = 5000
+MOST_REFERENCES = 1000
+"""llama.cpp follows parentheses and references by recursion: some 20,000 and 4,000 in each other end it."""
+
+PULSE = "/pulse"
+
 INVOCATION_ROUTES = (CHAT, COMPLETIONS, EMBEDDINGS)
 """What /invocations can mean."""
 
@@ -53,7 +62,8 @@ class Abilities:
     once: it never gets more. `notices_late` is for an engine that generates a whole answer to its end though
     nobody waits for it any more: it is asked for a stream instead (see `assembly`). `mistakes` is for an
     engine that answers 500 to wrong requests: how the message of such an error starts. Callers get a 400.
-    `counts_apart` is for an engine that tells no usage of several answers together (see `several`).
+    `counts_apart` is for an engine that tells no usage of several answers together (see `several`). The
+    engine answers GET `pulse` between two steps of its work, and not while one goes on.
     """
 
     routes: frozenset[str]
@@ -62,6 +72,7 @@ class Abilities:
     notices_late: bool = False
     mistakes: tuple[str, ...] = ()
     counts_apart: bool = False
+    pulse: str = PULSE
 
 
 @dataclass(frozen=True)
@@ -196,6 +207,8 @@ def _kind(value: object) -> str:
         return "null"
     if value == [] or value == {}:
         return "an empty list" if isinstance(value, list) else "an empty object"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**9:
+        return str(value)
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list"}
     return names.get(type(value), "an object")
 
@@ -220,8 +233,24 @@ def _is_boolean(value: object) -> bool:
     return isinstance(value, bool)
 
 
+def _is_top_logprobs(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOP_LOGPROBS
+
+
 def _is_object(value: object) -> bool:
     return isinstance(value, dict)
+
+
+def _is_grammar(value: object) -> bool:
+    return isinstance(value, str) and value.count("(") <= MOST_PARENTHESES
+
+
+def _is_schema(value: object) -> bool:
+    return isinstance(value, dict) and _has_few_references(value)
+
+
+def _has_few_references(value: object) -> bool:
+    return json.dumps(value).count('"$ref"') <= MOST_REFERENCES
 
 
 def _is_filled_list(value: object) -> bool:
@@ -230,6 +259,10 @@ def _is_filled_list(value: object) -> bool:
 
 def _is_list_of_objects(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _are_tools(value: object) -> bool:
+    return _is_list_of_objects(value) and _has_few_references(value)
 
 
 def _is_stop(value: object) -> bool:
@@ -251,7 +284,15 @@ FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "presence_penalty": (_is_number, "a number"),
     "frequency_penalty": (_is_number, "a number"),
     "stop": (_is_stop, "a string or a list of strings"),
-    "tools": (_is_list_of_objects, "a list of objects"),
-    "response_format": (_is_object, "an object"),
+    "logprobs": (
+        lambda value: _is_boolean(value) or _is_top_logprobs(value),
+        f"a boolean or an integer from 0 to {MOST_TOP_LOGPROBS}",
+    ),
+    "top_logprobs": (_is_top_logprobs, f"an integer from 0 to {MOST_TOP_LOGPROBS}"),
+    "n_probs": (_is_top_logprobs, f"an integer from 0 to {MOST_TOP_LOGPROBS}"),
+    "grammar": (_is_grammar, f"a string with at most {MOST_PARENTHESES} opening parentheses"),
+    "json_schema": (_is_schema, f"an object with at most {MOST_REFERENCES} '$ref'"),
+    "tools": (_are_tools, f"a list of objects with at most {MOST_REFERENCES} '$ref'"),
+    "response_format": (_is_schema, f"an object with at most {MOST_REFERENCES} '$ref'"),
 }
 """Fields of OpenAI's API that any of its routes may have, how one is checked, and in words."""

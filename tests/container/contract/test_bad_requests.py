@@ -9,6 +9,8 @@ import pytest
 from tests.container.contract.endpoint import CHAT, Endpoint
 
 MESSAGE = CHAT["messages"][0]
+DEFINITIONS = {str(number): {"items": {"$ref": f"#/$defs/{number + 1}"}} for number in range(20_000)}
+CHAIN = {"$defs": {**DEFINITIONS, "20000": {"type": "string"}}, "$ref": "#/$defs/0"}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,18 @@ MESSAGE = CHAT["messages"][0]
         ({"prompt": "x", "temperature": "hot"}, "temperature"),
         ({"prompt": "x", "stream": "yes"}, "stream"),
         ({"prompt": "x", "stop": 5}, "stop"),
+        ({"prompt": "x", "logprobs": 21}, "logprobs"),
+        ({"prompt": "x", "n_probs": 50_000}, "n_probs"),
+        ({**CHAT, "logprobs": True, "top_logprobs": 50_000}, "top_logprobs"),
+        ({**CHAT, "logprobs": True, "top_logprobs": -1}, "top_logprobs"),
         ({**CHAT, "tools": 5}, "tools"),
+        ({**CHAT, "grammar": "root ::= " + "(" * 50_000}, "grammar"),
+        (
+            {**CHAT, "response_format": {"type": "json_schema", "json_schema": {"schema": CHAIN}}},
+            "response_format",
+        ),
+        ({**CHAT, "json_schema": CHAIN}, "json_schema"),
+        ({**CHAT, "tools": [{"function": {"name": "f", "parameters": CHAIN}}]}, "tools"),
     ],
 )
 def test_a_wrong_body_is_400_with_the_fields_name(endpoint: Endpoint, body: Any, field: str | None) -> None:

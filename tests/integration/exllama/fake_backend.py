@@ -31,6 +31,7 @@ class FakeBackend:
         trained = int(json.loads((directory / "config.json").read_text())["max_position_embeddings"])
         self.limits = Limits(context_length=options.context_for(trained), slots=options.max_batch_size)
         self._step_seconds = float(os.environ.get("FAKE_STEP_SECONDS", "0"))
+        self._quick_steps = int(os.environ.get("FAKE_FIRST_STEPS", "0"))
         self._jobs: dict[Job, _Running] = {}
 
     def start(self, job: Job) -> None:
@@ -41,7 +42,10 @@ class FakeBackend:
         self._jobs.pop(job, None)
 
     def step(self) -> list[Event]:
-        time.sleep(self._step_seconds)
+        if self._quick_steps:
+            self._quick_steps -= 1
+        else:
+            time.sleep(self._step_seconds)
         events = [running.step() for running in list(self._jobs.values())[: self.limits.slots]]
         for event in events:
             if event.finish:

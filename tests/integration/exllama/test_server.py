@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -189,6 +190,16 @@ def test_the_end_of_the_generator_is_the_containers(start: Start) -> None:
     assert status == 502
     assert container.wait_for_exit(5) == 4
     assert "the fake GPU has fallen off the bus" in container.entries[-1]["message"]
+
+
+def test_a_step_that_does_not_end_is_the_containers_end(start: Start) -> None:
+    container = start(FAKE_STEP_SECONDS="60", SERVING_STALL_SECONDS="1", FAKE_FIRST_STEPS="1")
+    container.until_healthy()
+    answer = container.post({"prompt": "abc"})
+    assert container.wait_for_exit(10) == 4
+    assert "the engine began no new step for 1 s" in container.entries[-1]["message"]
+    with closing(answer):
+        assert answer.getresponse().status == 502
 
 
 def test_sigterm_lets_what_runs_finish(start: Start) -> None:

@@ -108,6 +108,23 @@ def test_a_job_is_cancelled_between_steps_and_then_nothing_runs() -> None:
     assert ("cancel", next_one) not in driven.backend.told
 
 
+def test_what_waits_for_the_end_of_a_step_is_told_then_and_without_work_at_once() -> None:
+    driven = Driven()
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    driven.generator.between_steps(lambda: told.put("idle"))
+    assert told.get(timeout=5) == "idle"
+    only = job()
+    driven.generator.start(only)
+    while not driven.backend.calls:
+        time.sleep(0.001)
+    driven.generator.between_steps(lambda: told.put("stepped"))
+    with pytest.raises(queue.Empty):
+        told.get(timeout=0.1)
+    driven.backend.steps.put([Event(only, [1], finish="stop")])
+    assert told.get(timeout=5) == "stepped"
+    driven.end()
+
+
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error"), MemoryError()])
 def test_a_failure_is_told(error: Exception) -> None:
     driven = Driven()

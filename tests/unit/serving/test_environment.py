@@ -26,6 +26,7 @@ def test_the_defaults_are_sagemakers() -> None:
         adapters=(),
         queue_length=100,
         request_seconds=60,
+        stall_seconds=120,
         stream_seconds=480,
     )
 
@@ -49,6 +50,7 @@ def test_every_variable_is_read() -> None:
             "SERVING_LORA": "a.gguf, adapters/b.gguf,",
             "SERVING_QUEUE_LENGTH": "0",
             "SERVING_REQUEST_SECONDS": "3600",
+            "SERVING_STALL_SECONDS": "600",
             "SERVING_STREAM_SECONDS": "900",
         }
     )
@@ -66,6 +68,7 @@ def test_every_variable_is_read() -> None:
         adapters=(),
         queue_length=0,
         request_seconds=3600,
+        stall_seconds=600,
         stream_seconds=900,
     )
 
@@ -90,6 +93,7 @@ def test_every_variable_is_read() -> None:
         ("SERVING_QUEUE_LENGTH", "many"),
         ("SERVING_REQUEST_SECONDS", "inf"),
         ("SERVING_STREAM_SECONDS", "0"),
+        ("SERVING_STALL_SECONDS", "0"),
     ],
 )
 def test_a_value_that_can_not_be_is_refused_with_its_name(name: str, value: str) -> None:

@@ -101,6 +101,8 @@ def test_it_has_every_field_that_is_checked_and_no_other() -> None:
         0,
         -1,
         0.5,
+        20,
+        21,
         2**63 - 1,
         2**63,
         -(2**63) - 1,
