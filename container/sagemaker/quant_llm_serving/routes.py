@@ -25,6 +25,10 @@ MOST_PARENTHESES = 5000
 MOST_REFERENCES = 1000
 """llama.cpp follows parentheses and references by recursion: some 20,000 and 4,000 in each other end it."""
 
+MOST_LAST_TOKENS = 1_000_000
+MOST_BREAKERS = 100
+"""llama.cpp makes room for all of those tokens, 8 GB for 2**31, and looks for each breaker in every word."""
+
 PULSE = "/pulse"
 
 INVOCATION_ROUTES = (CHAT, COMPLETIONS, EMBEDDINGS)
@@ -253,6 +257,18 @@ def _has_few_references(value: object) -> bool:
     return json.dumps(value).count('"$ref"') <= MOST_REFERENCES
 
 
+def _is_last_tokens(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -1 <= value <= MOST_LAST_TOKENS
+
+
+def _are_breakers(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= MOST_BREAKERS
+        and all(isinstance(item, str) for item in value)
+    )
+
+
 def _is_filled_list(value: object) -> bool:
     return isinstance(value, list) and bool(value)
 
@@ -290,9 +306,13 @@ FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
     ),
     "top_logprobs": (_is_top_logprobs, f"an integer from 0 to {MOST_TOP_LOGPROBS}"),
     "n_probs": (_is_top_logprobs, f"an integer from 0 to {MOST_TOP_LOGPROBS}"),
+    "repeat_last_n": (_is_last_tokens, f"an integer from -1 to {MOST_LAST_TOKENS}"),
+    "dry_penalty_last_n": (_is_last_tokens, f"an integer from -1 to {MOST_LAST_TOKENS}"),
+    "dry_sequence_breakers": (_are_breakers, f"a list of at most {MOST_BREAKERS} strings"),
+    "grammar_triggers": (lambda value: False, "left out: llama.cpp makes it itself"),
     "grammar": (_is_grammar, f"a string with at most {MOST_PARENTHESES} opening parentheses"),
     "json_schema": (_is_schema, f"an object with at most {MOST_REFERENCES} '$ref'"),
     "tools": (_are_tools, f"a list of objects with at most {MOST_REFERENCES} '$ref'"),
     "response_format": (_is_schema, f"an object with at most {MOST_REFERENCES} '$ref'"),
 }
-"""Fields of OpenAI's API that any of its routes may have, how one is checked, and in words."""
+"""Fields of OpenAI's API, and of llama.cpp's those that could end it: how one is checked, and in words."""

@@ -49,6 +49,10 @@ CHAIN = {"$defs": {**DEFINITIONS, "20000": {"type": "string"}}, "$ref": "#/$defs
         ({**CHAT, "logprobs": True, "top_logprobs": 50_000}, "top_logprobs"),
         ({**CHAT, "logprobs": True, "top_logprobs": -1}, "top_logprobs"),
         ({**CHAT, "tools": 5}, "tools"),
+        ({"prompt": "x", "repeat_last_n": 2**31 - 1}, "repeat_last_n"),
+        ({"prompt": "x", "dry_penalty_last_n": 2**31 - 1}, "dry_penalty_last_n"),
+        ({"prompt": "x", "dry_sequence_breakers": ["x"] * 101}, "dry_sequence_breakers"),
+        ({"prompt": "x", "grammar_triggers": [{"type": 99, "value": "x"}]}, "grammar_triggers"),
         ({**CHAT, "grammar": "root ::= " + "(" * 50_000}, "grammar"),
         (
             {**CHAT, "response_format": {"type": "json_schema", "json_schema": {"schema": CHAIN}}},
