@@ -35,7 +35,10 @@ class Adapters:
                 f"expected one of {self._known}",
                 field=_OWN_FIELD,
             )
-        chosen = self._chosen(fields.get("model")) if required is None else self._required(required)
+        if required is None:
+            chosen = self._chosen(fields.get("model"))
+        else:
+            chosen = self._named(required, "adapter", ", ".join(self.names))
         scales = [{"id": number, "scale": float(name == chosen)} for number, name in enumerate(self.names)]
         return body.rstrip()[:-1] + f', "{_OWN_FIELD}": {json.dumps(scales)}}}'.encode()
 
@@ -54,25 +57,19 @@ class Adapters:
     def _known(self) -> str:
         return ", ".join((*self.base, *self.names))
 
-    def _required(self, name: str) -> str:
-        if name not in self.names:
-            raise BadRequest(
-                f"'adapter' names none of this endpoint's, expected one of {', '.join(self.names)}",
-                field="adapter",
-                status=404,
-            )
-        return name
-
     def _chosen(self, model: object) -> str | None:
         if model is None or model in self.base:
             return None
         if not isinstance(model, str):
             raise BadRequest(f"'model' must be a string, one of {self._known}", field="model")
-        if model not in self.names:
-            # Any name would do for a model alone; here it may be a misspelt adapter's.
+        # Any name would do for a model alone; here it may be a misspelt adapter's.
+        return self._named(model, "model", self._known)
+
+    def _named(self, name: str, field: str, expected: str) -> str:
+        if name not in self.names:
             raise BadRequest(
-                f"'model' names nothing that this endpoint serves, expected one of {self._known}",
-                field="model",
+                f"'{field}' names nothing that this endpoint serves, expected one of {expected}",
+                field=field,
                 status=404,
             )
-        return model
+        return name

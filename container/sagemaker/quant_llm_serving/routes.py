@@ -7,6 +7,7 @@ tend to answer 500 for what is the caller's mistake.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -223,14 +224,13 @@ def _is_number(value: object) -> bool:
     return abs(value) <= sys.float_info.max  # 1e999 is infinite to Python
 
 
-def _is_integer(value: object, *, bits: int = 64) -> bool:
-    bound = 2 ** (bits - 1)
-    return isinstance(value, int) and not isinstance(value, bool) and -bound <= value < bound
+def _is_integer(value: object, *, least: int = -(2**63), most: int = 2**63 - 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _is_count(value: object) -> bool:
     """Engines keep the lower half of a larger number: 2**32 + 1 would be 1."""
-    return _is_integer(value, bits=32)
+    return _is_integer(value, least=-(2**31), most=2**31 - 1)
 
 
 def _is_boolean(value: object) -> bool:
@@ -238,7 +238,7 @@ def _is_boolean(value: object) -> bool:
 
 
 def _is_top_logprobs(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOP_LOGPROBS
+    return _is_integer(value, least=0, most=MOST_TOP_LOGPROBS)
 
 
 def _is_object(value: object) -> bool:
@@ -258,33 +258,27 @@ def _has_few_references(value: object) -> bool:
 
 
 def _is_last_tokens(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -1 <= value <= MOST_LAST_TOKENS
+    return _is_integer(value, least=-1, most=MOST_LAST_TOKENS)
 
 
 def _are_breakers(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) <= MOST_BREAKERS
-        and all(isinstance(item, str) for item in value)
-    )
+    return _is_list_of(str, value, most=MOST_BREAKERS)
 
 
 def _is_filled_list(value: object) -> bool:
     return isinstance(value, list) and bool(value)
 
 
-def _is_list_of_objects(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+def _is_list_of(kind: type, value: object, *, most: float = math.inf) -> bool:
+    return isinstance(value, list) and len(value) <= most and all(isinstance(item, kind) for item in value)
 
 
 def _are_tools(value: object) -> bool:
-    return _is_list_of_objects(value) and _has_few_references(value)
+    return _is_list_of(dict, value) and _has_few_references(value)
 
 
 def _is_stop(value: object) -> bool:
-    return isinstance(value, str) or (
-        isinstance(value, list) and all(isinstance(item, str) for item in value)
-    )
+    return isinstance(value, str) or _is_list_of(str, value)
 
 
 FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
